@@ -1,0 +1,107 @@
+"""Losses whose target names a class: class weights, `alpha`, `pos_weight` and `ignore_index`.
+
+Two kinds of class weight, and the difference matters: `weight` says how much a unit counts, so a mean also
+divides by it (as torch's cross-entropy does); `alpha` and `pos_weight` change what a mistake costs, so a mean
+does not (as in RetinaNet, and as torch's BCEWithLogitsLoss does).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossmith.errors import ParameterError, ShapeError
+from lossmith.flow.loss import Loss
+from lossmith.flow.parameter import integer_or_none, param, weights_or_none
+
+Pair = tuple[Tensor | float, Tensor | float]
+
+
+class LabelledLoss(Loss, family=""):
+    """The options that class labels bring along."""
+
+    weight: Any = param(
+        None,
+        read=weights_or_none,
+        rule="numbers, finite and at least 0, one per class",
+        about="how much a unit of each class counts, [C]; for a binary target [2], or [K, 2] for K labels",
+    )
+    alpha: Any = param(
+        None,
+        read=weights_or_none,
+        rule="a number in [0, 1], or numbers of at least 0, one per class",
+        about="what a mistake costs: binary, alpha on positives and 1 - alpha on negatives (one number, or one per "
+        "label); over classes, one factor per class, [C]",
+    )
+    pos_weight: Any = param(
+        None,
+        read=weights_or_none,
+        rule="a number, finite and at least 0, or one per label",
+        about="binary: what a mistake on a positive costs, against 1 on a negative",
+    )
+    ignore_index: int | None = param(
+        -100, read=integer_or_none, rule="an integer or None", about="units with this target do not count"
+    )
+
+    def validate(self) -> None:
+        if self.weight is not None and self.weight.dim() == 0:
+            raise ParameterError(f"{type(self).__name__}: weight must be one number per class, not a single number")
+
+    def binary_costs(self, like: Tensor) -> tuple[Pair, Pair]:
+        """(negative, positive): what a mistake costs, and how much a unit counts, ready to meet units `like`."""
+        counts: Pair = (1.0, 1.0)  # plain numbers where nothing was asked for, tensors otherwise
+        if self.weight is not None:
+            if self.weight.shape[-1] != 2:
+                raise ShapeError(
+                    f"{type(self).__name__}: weight of a binary target must be [negative, positive] or [K, 2] for "
+                    f"K labels; it has shape {list(self.weight.shape)}"
+                )
+            counts = (self._fit("weight", self.weight[..., 0], like), self._fit("weight", self.weight[..., 1], like))
+        negative, positive = counts
+        if self.alpha is not None:
+            alpha = self._fit("alpha", self.alpha, like)
+            negative, positive = negative * (1 - alpha), positive * alpha
+        if self.pos_weight is not None:
+            negative = torch.as_tensor(negative).to(like)
+            positive = positive * self._fit("pos_weight", self.pos_weight, like)
+        return (negative, positive), counts
+
+    def class_costs(self, classes: int, like: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """[C] each: what a mistake on a class costs, and how much a unit of it counts; None for 1 throughout."""
+        if self.pos_weight is not None:
+            raise ParameterError(
+                f"{type(self).__name__}: pos_weight belongs to a binary target; over classes use alpha="
+            )
+        for name, vector in (("weight", self.weight), ("alpha", self.alpha)):
+            if vector is not None and vector.shape != (classes,):
+                raise ShapeError(
+                    f"{type(self).__name__}: {name} must have one number per class, shape [{classes}]; "
+                    f"it has shape {list(vector.shape)}"
+                )
+        weight = None if self.weight is None else self.weight.to(like)
+        if self.alpha is None:
+            return weight, weight
+        return (self.alpha.to(like) if weight is None else weight * self.alpha.to(like)), weight
+
+    def _fit(self, name: str, vector: Tensor, like: Tensor) -> Tensor:
+        """One number for all labels, or one per label, which lie along axis 1."""
+        vector = vector.to(like)
+        if vector.dim() == 0 or vector.shape == (1,):
+            return vector.reshape(())
+        if vector.dim() == 1 and like.dim() > 1 and like.shape[1] == vector.shape[0]:
+            return vector.reshape(1, -1, *[1] * (like.dim() - 2))
+        raise ShapeError(
+            f"{type(self).__name__}: {name} must be one number, or one per label along axis 1 of the input "
+            f"{list(like.shape)}; it has shape {list(vector.shape)}"
+        )
+
+
+def choose(positive: Tensor, pair: Pair) -> Tensor | None:
+    """The second of the pair where `positive`, else the first; None if both are 1."""
+    negative, one = pair
+    return torch.where(positive, one, negative) if isinstance(one, Tensor) else None
+
+
+def scaled(value: Tensor, factor: Tensor | float | None) -> Tensor:
+    """`value` times a factor that may be missing."""
+    return value * factor if isinstance(factor, Tensor) else value

@@ -1,0 +1,251 @@
+"""The base class: it runs the steps of this folder around one formula, the same for every loss.
+
+``legal shapes -> units -> mask -> legal values -> statistic and formula -> weights -> sums -> reduction``.
+A subclass that names a `family` is abstract; any other is final and enters the registry.
+"""
+
+import inspect
+import re
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from lossmith.errors import ParameterError
+from lossmith.flow.domain import Domain, Interval, may_look
+from lossmith.flow.function import FromFunction
+from lossmith.flow.parameter import Parametrised, integer_or_none, number, param, spell
+from lossmith.flow.partial import Partial, divide
+from lossmith.flow.units import Units, at_least_float32, elements
+from lossmith.flow.weight import kept, sample_weights
+
+if TYPE_CHECKING:
+    from lossmith.flow.sum import WeightedSum
+
+Input = Tensor | tuple[Tensor, ...]
+registry: dict[str, type["Loss"]] = {}  # name -> final class; exports, docs, command line and laws all read it
+
+
+def _normalizer(value: Any) -> str | float:
+    if value in ("weight", "count", "positives"):
+        return str(value)
+    return number(value, Interval(0, open_low=True, high=float("inf"), open_high=True))
+
+
+class Arithmetic:
+    """Sums and multiples of losses are losses: ``0.7 * FocalLoss() + 0.3 * MAELoss()``."""
+
+    def __mul__(self, factor: float) -> "WeightedSum":
+        from lossmith.flow.sum import WeightedSum
+
+        return WeightedSum.of(self) * factor
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: Any) -> "WeightedSum":
+        from lossmith.flow.sum import WeightedSum
+
+        return WeightedSum.of(self) + WeightedSum.of(other)
+
+    def __sub__(self, other: "Arithmetic") -> "WeightedSum":
+        return self + other * -1.0
+
+
+class Loss(Arithmetic, FromFunction, Parametrised):
+    """A training loss: call it with ``(input, target)``; parameters are keyword-only and checked."""
+
+    name: ClassVar[str] = ""  # empty for a family
+    spec_name: ClassVar[str] = ""  # what a specification calls it: its name, or path.py:Class for a user's own
+    family: ClassVar[str] = ""
+    reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
+    differentiable: ClassVar[bool] = True
+    input_domain: ClassVar[Domain | None] = None  # None: any number, infinities included
+    target_domain: ClassVar[Domain | None] = Interval()
+
+    reduction: Literal["none", "mean", "sum"] = param(
+        "mean", one_of=("none", "mean", "sum"), about="one value per unit, their weighted mean, or their sum"
+    )
+    normalizer: str | float = param(
+        "weight",
+        read=_normalizer,
+        rule='"weight", "count", "positives" or a number above 0',
+        about="what a mean divides by: the sum of class and sample weights, the number of units that are not "
+        "ignored, the number of positive ones, or a fixed number",
+    )
+    process_group: Any = param(
+        None,
+        read=lambda group: group,
+        about='a torch.distributed group or "world": the mean is then over all ranks, exactly, under DDP and FSDP',
+    )
+
+    ignore_index: int | None = param(
+        None, read=integer_or_none, rule="an integer or None", about="units with this target do not count"
+    )
+
+    def __init_subclass__(cls, family: str | None = None) -> None:
+        super().__init_subclass__()
+        if cls.name:
+            raise TypeError(f"{cls.__mro__[1].__name__} is final: wrap it, or write a formula on its family")
+        if family is None:
+            _register(cls)
+        else:
+            cls.family = family
+
+    def __init__(self, **options: Any) -> None:
+        owner = type(self).__name__
+        if not self.name:
+            raise TypeError(f"{owner} is a family, without a formula of its own: use one of its losses, or write one")
+        super().__init__(**options)
+        if self.reduction not in self.reductions:
+            allowed = " or ".join(f'"{word}"' for word in self.reductions)
+            raise ParameterError(f'{owner}: reduction must be {allowed}, not "{self.reduction}"')
+        self.validate()
+
+    # What a family fills in -------------------------------------------------------------------------------------
+    def validate(self) -> None:
+        """Check options against each other, once, when the loss is made."""
+        if self.normalizer == "positives":
+            raise ParameterError(f'{type(self).__name__}: normalizer="positives" needs targets that name a class')
+
+    def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
+        """Check shapes and dtypes; return inputs and target in the dtype of the computation, and the units."""
+        assert isinstance(input, Tensor), f"{type(self).__name__}: input must be one tensor"
+        units = elements(type(self).__name__, input, target)
+        input = at_least_float32(input)
+        return (input,), target.to(input.dtype), units
+
+    def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        """Statistic and formula: the weighted value of each unit, and its weight (None: all weigh 1)."""
+        raise NotImplementedError
+
+    def positives(self, target: Tensor, units: Units) -> Tensor:
+        """How positive each unit is, from 0 to 1 (for ``normalizer="positives"``)."""
+        raise NotImplementedError
+
+    def finish(self, mean: Tensor) -> Tensor:
+        """What happens to the mean at the very end; only the root of RMSE is not the identity."""
+        return mean
+
+    def sample(self, generator: torch.Generator, units: int = 8) -> tuple[Input, Tensor]:
+        """A legal (input, target) pair in float64, drawn from the domains: test data."""
+        one, two = self.input_domain or Interval(), self.target_domain or Interval()
+        return one.sample((units,), generator), two.sample((units,), generator)
+
+    # The flow -----------------------------------------------------------------------------------------------------
+    def forward(
+        self,
+        input: Input,
+        target: Tensor,
+        *,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+        num_items: float | Tensor | None = None,
+    ) -> Tensor:
+        if self.reduction == "none":
+            return self.values(input, target, mask, sample_weight)[0]
+        return self.reduce(self.partial(input, target, mask=mask, sample_weight=sample_weight), num_items=num_items)
+
+    if TYPE_CHECKING:  # nn.Module leaves its call untyped
+        __call__ = forward
+
+    def values(
+        self, input: Input, target: Tensor, mask: Tensor | None = None, sample_weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The weighted value of every unit (0 where masked), and its share of what a mean divides by."""
+        owner = type(self).__name__
+        inputs, target, units = self.arrange(input, target)
+        keep = kept(owner, units, target, self.ignore_index, mask)
+        shown = keep
+        if sample_weight is not None:
+            sample_weight = sample_weights(owner, units, sample_weight, keep, inputs[0])
+            if not (may_look(sample_weight) and bool((sample_weight > 0).all())):
+                shown = sample_weight > 0
+        if shown is not None:
+            inputs = tuple(
+                units.hide(x, shown, self.input_domain.neutral if self.input_domain else 0.0) for x in inputs
+            )
+            target = units.hide(target, shown, self.target_domain.neutral if self.target_domain else 0.0)
+        self.check(inputs, target, units)
+        value, weight = self.evaluate(inputs, target, units)
+        if sample_weight is not None:
+            value = value * sample_weight
+            weight = sample_weight if weight is None else weight * sample_weight
+        share = {"weight": weight, "positives": None}.get(str(self.normalizer))
+        if self.normalizer == "positives":
+            share = self.positives(target, units).to(value)
+        if keep is None:
+            return value, share
+        return torch.where(keep, value, 0.0), keep.to(value) if share is None else torch.where(keep, share, 0.0)
+
+    def check(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> None:
+        """Check values, where looking at them is allowed."""
+        if self.target_domain is not None:
+            self.target_domain.check(type(self).__name__, "target", target)
+        if self.input_domain is not None:
+            self.input_domain.check(type(self).__name__, "input", inputs[0])
+
+    def partial(
+        self, input: Input, target: Tensor, *, mask: Tensor | None = None, sample_weight: Tensor | None = None
+    ) -> Partial:
+        """The sums of this batch, to merge with those of other batches; `reduce` turns them into the loss."""
+        value, share = self.values(input, target, mask, sample_weight)
+        count = value.new_full((), value.numel()) if share is None else share.sum()
+        return Partial(value.sum(), count)
+
+    def reduce(self, partial: Partial, *, num_items: float | Tensor | None = None) -> Tensor:
+        """The loss of a partial: its mean or sum; `num_items` divides by a count of your own instead.
+
+        For gradient accumulation give `num_items`, the number (or weight) of targets in the whole step over all
+        micro-batches and ranks: the micro-batch losses then add up to the loss of the one big batch.
+        """
+        if self.process_group is not None:
+            partial = partial.all_reduce(self.process_group)
+        if self.reduction == "sum":
+            return partial.total
+        if num_items is not None:
+            return self.finish(divide(partial.total, num_items))
+        if isinstance(self.normalizer, float):
+            return self.finish(divide(partial.total, self.normalizer))
+        return self.finish(partial.mean())
+
+    # How a loss is written ----------------------------------------------------------------------------------------
+    def __str__(self) -> str:
+        """The specification that `lossmith.create` turns into this loss again; process groups are left out."""
+        words = [f"{k}={spell(v)}" for k, v in self.options().items() if k != "process_group"]
+        return self.spec_name + (f"({', '.join(words)})" if words else "")
+
+    def __repr__(self) -> str:
+        shown = {k: spell(v) if isinstance(v, Tensor) else repr(v) for k, v in self.options().items()}
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in shown.items())})"
+
+
+def _register(cls: type[Loss]) -> None:
+    """Enter a final class in the registry, under its name in words: FocalLoss is "focal"."""
+    stem = cls.__name__.removesuffix("Loss") or cls.__name__
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", stem).lower()
+    taken = registry.get(name)
+    if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise TypeError(f'there is a loss named "{name}" already, {taken.__module__}.{taken.__name__}; rename yours')
+    cls.name = cls.spec_name = name
+    cls.forward = _own_code(cls.forward, cls.__name__)  # type: ignore[method-assign]
+    cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or 'A loss without a description.')}\n\n{_parameter_text(cls)}"
+    registry[name] = cls
+
+
+def _own_code(forward: Any, owner: str) -> Any:
+    """A copy of `forward` with a code object of its own: Dynamo keeps at most 8 compiled versions per code object,
+    so losses that shared one would fall back to eager silently."""
+    code = forward.__code__.replace(co_qualname=f"{owner}.forward")
+    twin = FunctionType(code, forward.__globals__, forward.__name__, forward.__defaults__, forward.__closure__)
+    twin.__kwdefaults__ = forward.__kwdefaults__
+    twin.__annotations__ = forward.__annotations__
+    return twin
+
+
+def _parameter_text(cls: type[Loss]) -> str:
+    lines = [
+        f"    {k}: {p.rule} (default {spell(p.default)}){'; ' * bool(p.about)}{p.about}"
+        for k, p in cls.parameters_.items()
+    ]
+    return "\n".join(["Parameters:", *lines])

@@ -1,0 +1,66 @@
+"""Sums of losses: ``0.7 * FocalLoss(gamma=2) + 0.3 * PolyLoss()`` is a loss like any other."""
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from lossmith.errors import ParameterError
+from lossmith.flow.domain import Interval
+from lossmith.flow.loss import Arithmetic, Input, Loss
+from lossmith.flow.parameter import number
+
+
+class WeightedSum(Arithmetic, nn.Module):
+    """The weighted sum of losses of the same (input, target); each keeps its own parameters and reduction.
+
+    >>> from lossmith import create
+    >>> str(0.5 * create("mse") + create("huber(delta=2)"))
+    '0.5*mse + huber(delta=2)'
+    """
+
+    def __init__(self, terms: list[tuple[float, Loss]]) -> None:
+        super().__init__()
+        self.factors = [factor for factor, _ in terms]
+        self.losses = nn.ModuleList(loss for _, loss in terms)
+
+    @classmethod
+    def of(cls, loss: Any) -> "WeightedSum":
+        if isinstance(loss, WeightedSum):
+            return loss
+        if not isinstance(loss, Loss):
+            raise ParameterError(f"a loss can be added to a loss, not to {loss!r}")
+        return cls([(1.0, loss)])
+
+    @property
+    def terms(self) -> list[tuple[float, Loss]]:
+        return [(factor, loss) for factor, loss in zip(self.factors, self.losses, strict=True)]  # type: ignore[misc]
+
+    def __mul__(self, factor: float) -> "WeightedSum":
+        try:
+            factor = number(factor, Interval())
+        except (TypeError, ValueError):
+            raise ParameterError(f"a loss can be multiplied by a finite number, not by {factor!r}") from None
+        return WeightedSum([(factor * f, loss) for f, loss in self.terms])
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: Any) -> "WeightedSum":
+        return WeightedSum([*self.terms, *WeightedSum.of(other).terms])
+
+    def forward(self, input: Input, target: Tensor, **options: Any) -> Tensor:
+        values = [factor * loss(input, target, **options) for factor, loss in self.terms]
+        total = values[0]
+        for value in values[1:]:
+            total = total + value
+        return total
+
+    if TYPE_CHECKING:
+        __call__ = forward
+
+    def __str__(self) -> str:
+        words = [str(loss) if f == 1 else f"{f:.15g}*{loss}" for f, loss in self.terms]
+        return " + ".join(words).replace("+ -", "- ")
+
+    def __repr__(self) -> str:
+        words = [repr(loss) if f == 1 else f"{f!r} * {loss!r}" for f, loss in self.terms]
+        return " + ".join(words).replace("+ -", "- ")

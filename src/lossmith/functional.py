@@ -1,0 +1,44 @@
+"""Every registered loss as a function, made from its class: ``focal_loss(input, target, gamma=2.0)``.
+
+>>> import torch
+>>> from lossmith import functional
+>>> functional.huber_loss(torch.tensor([3.0]), torch.tensor([0.0]), delta=2.0)
+tensor(4.)
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+import lossmith.losses  # noqa: F401  (fills the registry)
+from lossmith.flow.loss import Input, Loss, registry
+
+_CALL = ("mask", "sample_weight", "num_items")  # what a loss takes when it is called, not when it is made
+
+
+def __getattr__(name: str) -> Callable[..., Tensor]:
+    cls = registry.get(name.removesuffix("_loss")) if name.endswith("_loss") else None
+    if cls is None:
+        raise AttributeError(f"module 'lossmith.functional' has no attribute {name!r}")
+    return _function(name, cls)
+
+
+def __dir__() -> list[str]:
+    return sorted(f"{name}_loss" for name in registry)
+
+
+def _function(name: str, cls: type[Loss]) -> Callable[..., Tensor]:
+    def function(input: Input, target: Tensor, **options: Any) -> Tensor:
+        call = {word: options.pop(word) for word in _CALL if word in options}
+        return cls(**options)(input, target, **call)
+
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = __name__
+    function.__doc__ = cls.__doc__
+    call = inspect.signature(cls.forward).parameters
+    own = inspect.signature(cls).parameters
+    first = [call["input"], call["target"], *own.values(), *(call[word] for word in _CALL)]
+    function.__signature__ = inspect.Signature(first, return_annotation=Tensor)  # type: ignore[attr-defined]
+    return function

@@ -1,0 +1,312 @@
+"""Likelihood losses: a formula f(log p) of the probability that the model gives to the target.
+
+Shapes, over classes: input ``[N, C, *]`` or ``[C]``, target class indices ``[N, *]`` or class probabilities of the
+input's shape; a unit is a row. Binary (and multi-label): input of any shape, target of the same shape in [0, 1];
+a unit is an element. A target that is a mixture of labels costs the mixture of their losses.
+They raise `ShapeError` and `DtypeError` for tensors that do not fit each other, and `DomainError` for class indices
+outside [0, C), targets outside [0, 1], probabilities that are none.
+"""
+
+import warnings
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lossmith.errors import ParameterError
+from lossmith.flow.domain import Classes, Domain, Interval, Simplex, may_look
+from lossmith.flow.labelled import LabelledLoss, scaled
+from lossmith.flow.loss import Input
+from lossmith.flow.parameter import param, weights_or_none
+from lossmith.flow.units import Units, at_least_float32, elements, rows
+from lossmith.losses.link import BINARY, DOMAINS, LINKS, Link, log_p_all, log_p_binary, log_p_of
+
+TINY = 1e-37  # stands for a probability of 0 where a power of it, or its slope, would be infinite
+
+
+class LikelihoodLoss(LabelledLoss, family="likelihood"):
+    """A loss that is a formula ``f(log p)`` of the probability p that the model gives to the target."""
+
+    link: Link = param(
+        "softmax",
+        one_of=LINKS,
+        about="what the input is: logits over classes or of single labels, log-probabilities, probabilities",
+    )
+    label_smoothing: float = param(
+        0.0, ge=0, lt=1, about="epsilon: the share of the target that is spread over the labels"
+    )
+    smoothing: Literal["uniform", "others", "torch"] = param(
+        "uniform",
+        one_of=("uniform", "others", "torch"),
+        about="epsilon / C on every label, epsilon / (C - 1) on the other labels, or as uniform but with the class "
+        "weights inside the sum, as torch has it (its minimum is then not where the target is)",
+    )
+
+    def formula(self, logp: Any, xp: Any) -> Any:
+        raise NotImplementedError
+
+    def validate(self) -> None:
+        super().validate()
+        self.input_domain: Domain | None = DOMAINS[self.link]  # type: ignore[misc]
+        self.target_domain: Domain | None = None  # type: ignore[misc]  # depends on the target: see check
+        self._warn_of_probabilities = self.link in ("softmax", "sigmoid")
+        if self.link in BINARY and self.alpha is not None and bool((self.alpha > 1).any()):
+            raise ParameterError(f"{type(self).__name__}: alpha must be in [0, 1]: the share of the positives")
+        if self.link not in BINARY and self.alpha is not None and self.alpha.dim() == 0:
+            raise ParameterError(f"{type(self).__name__}: over classes alpha must be one number per class")
+
+    def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
+        owner = type(self).__name__
+        assert isinstance(input, Tensor), f"{owner}: input must be one tensor"
+        units = (elements if self.link in BINARY else rows)(owner, input, target)
+        input = at_least_float32(input)
+        return (input,), target.to(input.dtype) if target.is_floating_point() else target, units
+
+    def check(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> None:
+        owner, (input,) = type(self).__name__, inputs
+        domain: Domain = Interval(0, 1)
+        if units.axis is not None:
+            hard = not target.is_floating_point()
+            domain = Classes(input.shape[units.axis]) if hard else Simplex(units.axis)
+        if target.dtype != torch.bool:
+            domain.check(owner, "target", target)
+        if self.input_domain is not None:
+            self.input_domain.check(owner, "input", input)
+        if self._warn_of_probabilities and may_look(input):
+            self._warn_of_probabilities = False  # look once
+            if _looks_like_probabilities(input, units.axis):
+                other = "prob" if units.axis is not None else "binary_prob"
+                warnings.warn(
+                    f'{owner}: the input looks like probabilities, but link="{self.link}" wants logits; for '
+                    f'probabilities say link="{other}"',
+                    stacklevel=2,
+                )
+
+    def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        if units.axis is None:
+            return self._evaluate_binary(inputs[0], target)
+        return self._evaluate_rows(inputs[0], target, units.axis)
+
+    def _evaluate_rows(self, z: Tensor, target: Tensor, axis: int) -> tuple[Tensor, Tensor | None]:
+        classes, hard = z.shape[axis], not target.is_floating_point()
+        cost, count = self.class_costs(classes, z)
+        if hard:
+            target = target.long()
+        if hard and not self.label_smoothing:
+            value = self.formula(log_p_of(self.link, z, target, axis), torch)
+            return scaled(value, None if cost is None else cost[target]), None if count is None else count[target]
+        along = [-1 if a == axis else 1 for a in range(z.dim())]
+        cost, count = (None if c is None else c.view(along) for c in (cost, count))
+        logp = log_p_all(self.link, z, axis)
+        if not self.label_smoothing:  # soft targets: a class that is ruled out, log p = -inf, has no share; skip it
+            logp = torch.where(target > 0, logp, -1.0)
+        each = self._per_label([self.formula(logp, torch)], [cost], classes, axis)[0]
+        if hard:
+            value = each.gather(axis, target.unsqueeze(axis)).squeeze(axis)
+            return value, None if count is None else count.flatten()[target]
+        return (target * each).sum(axis), None if count is None else (target * count).sum(axis)
+
+    def _evaluate_binary(self, z: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        costs, (count0, count1) = self.binary_costs(z)
+        t = target.to(z.dtype)
+        seen = [z, z] if self.label_smoothing else [torch.where(t < 1, z, 0.5), torch.where(t > 0, z, 0.5)]
+        losses = [self.formula(log_p_binary(self.link, seen[k], present=bool(k)), torch) for k in (0, 1)]
+        absent, present = self._per_label(losses, list(costs), 2)
+        return t * present + (1 - t) * absent, None if self.weight is None else t * count1 + (1 - t) * count0
+
+    def _per_label(
+        self, losses: list[Tensor], costs: list[Tensor | float | None], classes: int, axis: int | None = None
+    ) -> list[Tensor]:
+        """What each label costs as a target: class costs applied, and a share of it spread over all labels.
+
+        The labels lie along `axis` of the one tensor in `losses`, or are the tensors in it.
+        """
+        eps, inside = self.label_smoothing, self.smoothing == "torch"
+        if inside:
+            losses = [scaled(f, c) for f, c in zip(losses, costs, strict=True)]
+        if eps:
+            total = losses[0] + losses[1] if axis is None else losses[0].sum(axis, keepdim=True)
+            if self.smoothing == "others":
+                losses = [(1 - eps) * f + eps / (classes - 1) * (total - f) for f in losses]
+            else:
+                losses = [(1 - eps) * f + eps / classes * total for f in losses]
+        return losses if inside else [scaled(f, c) for f, c in zip(losses, costs, strict=True)]
+
+    def positives(self, target: Tensor, units: Units) -> Tensor:
+        if units.axis is None:
+            return target
+        return target != 0 if not target.is_floating_point() else 1 - target.select(units.axis, 0)
+
+    def sample(self, generator: torch.Generator, units: int = 8) -> tuple[Input, Tensor]:
+        z = Interval().sample((units,) if self.link in BINARY else (units, 3), generator)
+        if self.link in BINARY:
+            return (z.sigmoid() if self.link == "binary_prob" else z), Interval(0, 1).sample(
+                (units,), generator
+            ).round()
+        scores = {"softmax": z, "log_prob": z.log_softmax(1), "prob": z.softmax(1)}
+        return scores[self.link], Classes(3).sample((units,), generator)
+
+
+def _looks_like_probabilities(x: Tensor, axis: int | None) -> bool:
+    if (x.numel() < 32 and axis is None) or x.numel() == 0:
+        return False
+    least, most = torch.aminmax(x.detach())
+    if not (least >= 0 and most <= 1):
+        return False
+    return axis is None or bool(((x.sum(axis) - 1).abs() < 1e-4).all())
+
+
+class CrossEntropyLoss(LikelihoodLoss):
+    """Cross-entropy: ``-log p``, the negative log-likelihood of the target. It estimates the probabilities.
+
+    >>> float(CrossEntropyLoss().formula(torch.tensor(0.5).log(), torch))   # log 2
+    0.6931...
+    >>> float(CrossEntropyLoss()(torch.tensor([[10.0, 8, 6], [7, 9, 5], [5, 4, 10]]), torch.tensor([0, 1, 2])))
+    0.0983...
+
+    Source: Good (1952), "Rational decisions"; the same as ``torch.nn.CrossEntropyLoss``, but for `label_smoothing`
+    together with `weight` (see `smoothing`) and class probabilities together with `weight` (a mean divides by the
+    weights, as it does for class indices).
+    """
+
+    def formula(self, logp: Any, xp: Any) -> Any:
+        return -logp
+
+
+class NLLLoss(LikelihoodLoss):
+    """Cross-entropy of log-probabilities: ``-log p`` where the input is ``log_softmax`` of the scores.
+
+    >>> float(NLLLoss()(torch.tensor([[0.25, 0.75]]).log(), torch.tensor([1])))   # log(4 / 3)
+    0.2876...
+    >>> float(NLLLoss()(torch.tensor([[0.5, 0.5]]).log(), torch.tensor([0])))
+    0.6931...
+
+    Source: the same as ``torch.nn.NLLLoss``.
+    """
+
+    link: Link = param("log_prob", one_of=LINKS)
+    formula = CrossEntropyLoss.formula
+
+
+class LogLoss(LikelihoodLoss):
+    """Log loss: cross-entropy by another name, ``-log p``; the input is logits like `CrossEntropyLoss`'s.
+
+    >>> float(LogLoss()(torch.tensor([[0.0, 0.0]]), torch.tensor([1])))   # log 2
+    0.6931...
+    >>> float(LogLoss(link="prob")(torch.tensor([[0.75, 0.25]]), torch.tensor([1])))   # log 4
+    1.3862...
+
+    Source: the same as ``sklearn.metrics.log_loss`` when ``link="prob"``.
+    """
+
+    formula = CrossEntropyLoss.formula
+
+
+class BCELoss(LikelihoodLoss):
+    """Binary cross-entropy of probabilities: ``-t log p - (1 - t) log(1 - p)``.
+
+    >>> float(BCELoss()(torch.tensor([0.25]), torch.tensor([1.0])))   # log 4
+    1.3862...
+    >>> float(BCELoss()(torch.tensor([0.25]), torch.tensor([0.0])))   # log(4 / 3)
+    0.2876...
+
+    Source: the same as ``torch.nn.BCELoss`` where it does not clamp (p above 1e-30).
+    """
+
+    link: Link = param("binary_prob", one_of=LINKS)
+    formula = CrossEntropyLoss.formula
+
+
+class BCEWithLogitsLoss(LikelihoodLoss):
+    """Binary cross-entropy of logits: ``-t log p - (1 - t) log(1 - p)`` with ``p = sigmoid(input)``.
+
+    >>> float(BCEWithLogitsLoss()(torch.tensor([0.0]), torch.tensor([1.0])))   # log 2
+    0.6931...
+    >>> float(BCEWithLogitsLoss()(torch.tensor([200.0]), torch.tensor([0.0])))
+    200.0
+
+    Source: the same as ``torch.nn.BCEWithLogitsLoss`` with `pos_weight`; its `weight` is our `sample_weight`.
+    """
+
+    link: Link = param("sigmoid", one_of=LINKS)
+    formula = CrossEntropyLoss.formula
+
+
+class BalancedCrossEntropyLoss(LikelihoodLoss):
+    """Balanced cross-entropy: ``-alpha log p`` on positives, ``-(1 - alpha) log p`` on negatives.
+
+    >>> float(BalancedCrossEntropyLoss()(torch.tensor([0.0]), torch.tensor([1.0])))   # 0.75 log 2
+    0.5198...
+    >>> float(BalancedCrossEntropyLoss(alpha=0.9)(torch.tensor([0.0]), torch.tensor([0.0])))   # 0.1 log 2
+    0.0693...
+
+    Source: Lin et al., "Focal Loss for Dense Object Detection", arXiv 1708.02002, eq. 3; 0.75 is the best alpha of
+    its table 1a.
+    """
+
+    link: Link = param("sigmoid", one_of=LINKS)
+    alpha: Any = param(
+        0.75,
+        read=weights_or_none,
+        rule="a number in [0, 1]",
+        about="what a mistake costs: alpha on positives, 1 - alpha on negatives",
+    )
+    formula = CrossEntropyLoss.formula
+
+
+class FocalLoss(LikelihoodLoss):
+    """Cross-entropy that looks away from what is already easy: ``-(1 - p)^gamma log p``.
+
+    gamma = 0 is cross-entropy. For gamma > 0 it does not estimate the probabilities: its p is too timid.
+
+    >>> float(FocalLoss(gamma=2.0).formula(torch.tensor(0.9).log(), torch))   # 1/100 of cross-entropy
+    0.00105...
+    >>> float(FocalLoss(gamma=2.0).formula(torch.tensor(0.5).log(), torch))   # 1/4 of it
+    0.1732...
+
+    Source: Lin et al., "Focal Loss for Dense Object Detection", arXiv 1708.02002, eq. 4 (with `alpha`: eq. 5).
+    """
+
+    gamma: float = param(2.0, ge=0, about="how much the easy is left aside; 0 is cross-entropy")
+
+    def formula(self, logp: Any, xp: Any) -> Any:
+        miss = xp.where(logp < 0, -xp.expm1(logp), TINY)  # 1 - p; at 0 a power below 1 has no slope
+        return -(miss**self.gamma) * logp
+
+
+class PolyLoss(LikelihoodLoss):
+    """Poly-1: cross-entropy plus ``epsilon (1 - p)``, the first term of its series weighed anew.
+
+    epsilon = 0 is cross-entropy; below -1 its minimum would leave p = 1.
+
+    >>> float(PolyLoss(epsilon=1.0).formula(torch.tensor(0.5).log(), torch))   # log 2 + 1/2
+    1.1931...
+    >>> float(PolyLoss(epsilon=-1.0).formula(torch.tensor(0.25).log(), torch))   # log 4 - 3/4
+    0.6362...
+
+    Source: Leng et al., "PolyLoss", arXiv 2204.12511, eq. 6.
+    """
+
+    epsilon: float = param(1.0, ge=-1, about="the weight of 1 - p")
+
+    def formula(self, logp: Any, xp: Any) -> Any:
+        return -logp - self.epsilon * xp.expm1(logp)
+
+
+class GeneralizedCrossEntropyLoss(LikelihoodLoss):
+    """Generalised cross-entropy: ``(1 - p^q) / q``, which bounds what one wrong label can cost by 1 / q.
+
+    q -> 0 is cross-entropy, q = 1 the mean absolute error of p. It resists wrong labels.
+
+    >>> float(GeneralizedCrossEntropyLoss(q=0.5).formula(torch.tensor(0.25).log(), torch))   # (1 - 1/2) / (1/2)
+    1.0
+    >>> float(GeneralizedCrossEntropyLoss(q=1.0).formula(torch.tensor(0.25).log(), torch))
+    0.75
+
+    Source: Zhang and Sabuncu, "Generalized Cross Entropy Loss", arXiv 1805.07836, eq. 6.
+    """
+
+    q: float = param(0.7, gt=0, le=1, about="how much wrong labels are resisted")
+
+    def formula(self, logp: Any, xp: Any) -> Any:
+        return -xp.expm1(self.q * logp) / self.q

@@ -1,0 +1,67 @@
+"""From what a model puts out to log p of each label: the statistic of the likelihood family.
+
+A link is declared, never guessed from the data. Over classes: "softmax" (logits), "log_prob", "prob", with the
+classes along axis 1. Of one label against its absence, element by element: "sigmoid" (logits), "binary_prob".
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lossmith.flow.domain import Domain, Interval
+
+Link = Literal["softmax", "sigmoid", "log_prob", "prob", "binary_prob"]
+LINKS: tuple[str, ...] = get_args(Link)
+BINARY = ("sigmoid", "binary_prob")
+DOMAINS: dict[str, Domain | None] = {
+    "softmax": None,  # any number, -inf included: a class that is ruled out
+    "sigmoid": None,
+    "log_prob": Interval(high=1e-3),  # a rounded log-softmax may end a little above 0
+    "prob": Interval(0, 1),
+    "binary_prob": Interval(0, 1),
+}
+
+
+def log_odds(z: Tensor, index: Tensor, axis: int) -> Tensor:
+    """``z_y - logsumexp of the others`` for each row, y its `index`: log(p / (1 - p)) of the softmax.
+
+    From it both tails of log p follow without cancellation, which log_softmax loses once p rounds to 1.
+    """
+    others = z.scatter(axis, index, float("-inf"))
+    top = others.amax(axis, keepdim=True).detach().clamp(min=torch.finfo(z.dtype).min)
+    rest = (others - top).exp().sum(axis, keepdim=True).clamp(min=1)  # 1 or more, but for a row without others: 0
+    return z.gather(axis, index) - top - rest.log()
+
+
+def safe_log(p: Tensor) -> Tensor:
+    """log p; below 1e-30 it goes on along its tangent, so that p = 0 costs 70 and keeps a finite gradient."""
+    near = p.clamp(min=1e-30)
+    return near.log() + (p - near) / near
+
+
+def log_p_of(link: str, z: Tensor, index: Tensor, axis: int) -> Tensor:
+    """log p of one class per row, [N, *]."""
+    index = index.unsqueeze(axis)
+    if link == "softmax":
+        return F.logsigmoid(log_odds(z, index, axis)).squeeze(axis)
+    own = z.gather(axis, index).squeeze(axis)
+    return own if link == "log_prob" else safe_log(own)
+
+
+def log_p_all(link: str, z: Tensor, axis: int) -> Tensor:
+    """log p of every class, [N, C, *]; for the likeliest class by way of its log-odds, where log_softmax rounds."""
+    if link == "log_prob":
+        return z
+    if link == "prob":
+        return safe_log(z)
+    top = z.argmax(axis, keepdim=True)
+    return torch.log_softmax(z, axis).scatter(axis, top, F.logsigmoid(log_odds(z, top, axis)))
+
+
+def log_p_binary(link: str, z: Tensor, present: bool) -> Tensor:
+    """log p of the label's presence, or of its absence, element by element."""
+    if link == "sigmoid":
+        return F.logsigmoid(z if present else -z)
+    return safe_log(z if present else 1 - z)

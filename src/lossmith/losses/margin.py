@@ -1,0 +1,143 @@
+"""Margin losses: a formula phi(m) of the margin m = target * input, for targets -1 and +1.
+
+The input is a score of any size whose sign is the decision; it has the target's shape, each element is a unit.
+They raise `ShapeError` for different shapes, `DtypeError` for an input that is not floating point, and
+`DomainError` for a label that is neither -1 nor 1 (0/1 labels are not guessed at: 0 would cost nothing).
+"""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossmith.errors import ParameterError
+from lossmith.flow.domain import Signs
+from lossmith.flow.labelled import LabelledLoss, choose, scaled
+from lossmith.flow.units import Units
+
+
+class MarginLoss(LabelledLoss, family="margin"):
+    """A loss that is a formula ``phi(m)`` of the margin ``m = target * input``, positive where the sign is right."""
+
+    target_domain = Signs()
+
+    def formula(self, m: Any, xp: Any) -> Any:
+        raise NotImplementedError
+
+    def validate(self) -> None:
+        super().validate()
+        if self.alpha is not None and bool((self.alpha > 1).any()):
+            raise ParameterError(f"{type(self).__name__}: alpha must be in [0, 1]: the share of the positives")
+
+    def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        if not self.differentiable and inputs[0].requires_grad and torch.is_grad_enabled():
+            warnings.warn(f"{type(self).__name__} is a metric: it has no gradient to train with", stacklevel=2)
+        value = self.formula(target * inputs[0], torch)
+        costs, counts = self.binary_costs(value)
+        return scaled(value, choose(target > 0, costs)), choose(target > 0, counts)
+
+    def positives(self, target: Tensor, units: Units) -> Tensor:
+        return target > 0
+
+
+def softplus(x: Any, xp: Any) -> Any:
+    """log(1 + e^x) without overflow, and right at 0 in both derivatives, which abs(x) would lose."""
+    return xp.where(x > 0, x, xp.zeros_like(x)) + xp.log1p(xp.exp(xp.where(x > 0, -x, x)))
+
+
+class ZeroOneLoss(MarginLoss):
+    """The share of wrong signs: 1 if ``m <= 0``, else 0; a score of exactly 0 decides nothing and is wrong.
+
+    A metric, not something to train with: its gradient is 0 wherever it exists, so it carries none, and warns
+    when given an input that wants one. The losses below are what stands in for it in training.
+
+    >>> ZeroOneLoss()(torch.tensor([2.0, -1.0, 0.0, 0.5]), torch.tensor([1.0, 1.0, 1.0, -1.0]))
+    tensor(0.7500)
+
+    Source: 1 - ``sklearn.metrics.accuracy_score``.
+    """
+
+    differentiable = False
+
+    def formula(self, m: Any, xp: Any) -> Any:
+        return xp.where(m > 0, xp.zeros_like(m), xp.ones_like(m))
+
+
+class HingeLoss(MarginLoss):
+    """Hinge loss: ``max(0, 1 - m)``. Its minimum is at the Bayes decision, without a probability.
+
+    >>> float(HingeLoss().formula(torch.tensor(0.25), torch)), float(HingeLoss().formula(torch.tensor(-2.0), torch))
+    (0.75, 3.0)
+
+    Source: Cortes and Vapnik (1995), "Support-Vector Networks"; the same as ``sklearn.metrics.hinge_loss``.
+    """
+
+    def formula(self, m: Any, xp: Any) -> Any:
+        return xp.where(m < 1, 1 - m, xp.zeros_like(m))
+
+
+class SquaredHingeLoss(MarginLoss):
+    """Squared hinge loss: ``max(0, 1 - m)^2``, smooth at the margin.
+
+    >>> float(SquaredHingeLoss().formula(torch.tensor(0.5), torch))
+    0.25
+    >>> float(SquaredHingeLoss().formula(torch.tensor(-2.0), torch))
+    9.0
+
+    Source: Zhang (2004), "Statistical behavior and consistency of classification methods", example "modified least
+    squares".
+    """
+
+    def formula(self, m: Any, xp: Any) -> Any:
+        return xp.where(m < 1, 1 - m, xp.zeros_like(m)) ** 2
+
+
+class PerceptronLoss(MarginLoss):
+    """Perceptron loss: ``max(0, -m)``; what is right costs nothing, however narrowly.
+
+    >>> float(PerceptronLoss().formula(torch.tensor(0.25), torch))
+    0.0
+    >>> float(PerceptronLoss().formula(torch.tensor(-2.0), torch))
+    2.0
+
+    Source: Rosenblatt (1958); as a loss in LeCun et al. (2006), "A Tutorial on Energy-Based Learning", eq. 7.
+    """
+
+    def formula(self, m: Any, xp: Any) -> Any:
+        return xp.where(m < 0, -m, xp.zeros_like(m))
+
+
+class ExponentialLoss(MarginLoss):
+    """Exponential loss: ``exp(-m)``. It estimates half the log-odds; AdaBoost minimises it.
+
+    Below m = -75 it goes on along its tangent there, so that value and gradient stay finite in float32 where
+    exp(-m) is not: no model is that wrong and still worth its exact loss.
+
+    >>> float(ExponentialLoss().formula(torch.tensor(0.0), torch))
+    1.0
+    >>> float(ExponentialLoss().formula(torch.tensor(-1.0), torch))   # e
+    2.718281...
+
+    Source: Friedman, Hastie and Tibshirani (2000), "Additive logistic regression", eq. 8.
+    """
+
+    def formula(self, m: Any, xp: Any) -> Any:
+        near = xp.where(m > -75, m, xp.zeros_like(m) - 75)
+        beyond = xp.where(m > -75, xp.zeros_like(m), -75 - m)
+        return xp.exp(-near) * (1 + beyond)
+
+
+class LogisticLoss(MarginLoss):
+    """Logistic loss: ``log(1 + exp(-m))``, binary cross-entropy in terms of the margin. It estimates the log-odds.
+
+    >>> float(LogisticLoss().formula(torch.tensor(0.0), torch))   # log 2
+    0.6931...
+    >>> float(LogisticLoss().formula(torch.tensor(-200.0), torch))
+    200.0
+
+    Source: Friedman, Hastie and Tibshirani (2000), section 4; the same as ``torch.nn.SoftMarginLoss``.
+    """
+
+    def formula(self, m: Any, xp: Any) -> Any:
+        return softplus(-m, xp)

@@ -1,0 +1,334 @@
+"""Residual losses: a formula rho(r) of the residual r = input - target; relative errors see both numbers.
+
+Shapes: input and target have the same shape, each element is a unit. Units of measurement: those of rho(r).
+They raise `ShapeError` for different shapes, `DtypeError` for an input that is not floating point, and
+`DomainError` for a target that is not finite or outside what a loss states.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossmith.errors import DtypeError, ShapeError
+from lossmith.flow.domain import Domain, Interval, NonZero
+from lossmith.flow.loss import Input, Loss
+from lossmith.flow.parameter import param
+from lossmith.flow.units import Units, at_least_float32, elements, floating
+
+
+class ResidualLoss(Loss, family="residual"):
+    """A loss that is a formula ``rho(r)`` of the residual ``r = input - target``."""
+
+    def formula(self, r: Any, xp: Any) -> Any:
+        raise NotImplementedError
+
+    def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        return self.formula(inputs[0] - target, torch), None
+
+
+class RelativeLoss(Loss, family="residual"):
+    """A loss of two numbers of which the residual alone does not tell enough: a formula of (input, target)."""
+
+    def formula(self, input: Any, target: Any, xp: Any) -> Any:
+        raise NotImplementedError
+
+    def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        return self.formula(inputs[0], target, torch), None
+
+
+class MSELoss(ResidualLoss):
+    """Squared error: ``r^2``. It estimates the conditional mean.
+
+    >>> float(MSELoss().formula(torch.tensor(3.0), torch)), float(MSELoss().formula(torch.tensor(-0.5), torch))
+    (9.0, 0.25)
+
+    Source: Legendre (1805), least squares; the same as ``torch.nn.MSELoss``.
+    """
+
+    def formula(self, r: Any, xp: Any) -> Any:
+        return r * r
+
+
+class RMSELoss(ResidualLoss):
+    """Root mean squared error: the square root of the mean of ``r^2`` over everything, not a mean of roots.
+
+    It estimates the conditional mean, in the units of the target. At residual 0 throughout its gradient is 0.
+    Only ``reduction="mean"`` has a meaning.
+
+    >>> float(RMSELoss()(torch.tensor([3.0, 4.0]), torch.zeros(2)))   # sqrt((9 + 16) / 2)
+    3.5355...
+    >>> float(RMSELoss()(torch.tensor([2.0]), torch.tensor([-1.0])))
+    3.0
+
+    Source: the square root of `MSELoss`; the same as ``sklearn.metrics.root_mean_squared_error``.
+    """
+
+    reductions = ("mean",)
+
+    def formula(self, r: Any, xp: Any) -> Any:
+        return r * r
+
+    def finish(self, mean: Tensor) -> Tensor:
+        return torch.where(mean > 0, torch.where(mean > 0, mean, 1.0).sqrt(), mean)  # no infinite slope at 0
+
+
+class MAELoss(ResidualLoss):
+    """Absolute error: ``|r|``. It estimates the conditional median.
+
+    >>> float(MAELoss().formula(torch.tensor(-3.0), torch)), float(MAELoss().formula(torch.tensor(0.5), torch))
+    (3.0, 0.5)
+
+    Source: Laplace (1774); the same as ``torch.nn.L1Loss``.
+    """
+
+    def formula(self, r: Any, xp: Any) -> Any:
+        return xp.abs(r)
+
+
+class HuberLoss(ResidualLoss):
+    """Squared near 0, linear beyond delta: ``r^2 / 2`` if ``|r| < delta``, else ``delta (|r| - delta / 2)``.
+
+    It estimates a mean that outliers move only so far; delta is in the units of the target.
+
+    >>> float(HuberLoss(delta=1.0).formula(torch.tensor(0.5), torch))
+    0.125
+    >>> float(HuberLoss(delta=2.0).formula(torch.tensor(-5.0), torch))   # 2 * (5 - 1)
+    8.0
+
+    Source: Huber (1964), "Robust Estimation of a Location Parameter"; the same as ``torch.nn.HuberLoss``.
+    """
+
+    delta: float = param(1.0, gt=0, about="where the square turns into a line")
+
+    def formula(self, r: Any, xp: Any) -> Any:
+        a, d = xp.abs(r), self.delta
+        near = xp.where(a < d, r, xp.zeros_like(r))  # the square of a far residual may overflow: never compute it
+        return xp.where(a < d, 0.5 * near * near, d * (a - 0.5 * d))
+
+
+class SmoothL1Loss(ResidualLoss):
+    """Huber's loss divided by beta: ``r^2 / (2 beta)`` if ``|r| < beta``, else ``|r| - beta / 2``.
+
+    Its slope far away is 1 whatever beta is; beta = 0 is `MAELoss`.
+
+    >>> float(SmoothL1Loss(beta=1.0).formula(torch.tensor(0.5), torch))
+    0.125
+    >>> float(SmoothL1Loss(beta=2.0).formula(torch.tensor(-5.0), torch))
+    4.0
+
+    Source: Girshick, "Fast R-CNN", arXiv 1504.08083, eq. 3; the same as ``torch.nn.SmoothL1Loss``.
+    """
+
+    beta: float = param(1.0, ge=0, about="where the square turns into a line")
+
+    def formula(self, r: Any, xp: Any) -> Any:
+        a = xp.abs(r)
+        if self.beta == 0:
+            return a
+        near = xp.where(a < self.beta, r, xp.zeros_like(r))
+        return xp.where(a < self.beta, 0.5 * near * near / self.beta, a - 0.5 * self.beta)
+
+
+class LogCoshLoss(ResidualLoss):
+    """Log-cosh: ``log(cosh r)``, close to ``r^2 / 2`` near 0 and to ``|r| - log 2`` far away.
+
+    Smooth everywhere, with slope ``tanh r``; it estimates a value between median and mean.
+
+    >>> float(LogCoshLoss().formula(torch.tensor(1000.0), torch))   # 1000 - log 2; cosh itself would overflow
+    999.3068...
+    >>> float(LogCoshLoss().formula(torch.tensor(0.5), torch))
+    0.1201...
+
+    Source: Green (1990), "Bayesian reconstructions from emission tomography data", IEEE TMI 9(1).
+    """
+
+    def formula(self, r: Any, xp: Any) -> Any:
+        a = xp.abs(r)
+        near = xp.where(a < 1, r, xp.zeros_like(r))
+        far = xp.where(a < 1, xp.ones_like(r), a)
+        return xp.where(a < 1, 0.5 * xp.log1p(xp.sinh(near) ** 2), far + xp.log1p(xp.exp(-2 * far)) - math.log(2))
+
+
+class QuantileLoss(ResidualLoss):
+    """Pinball loss: ``q |r|`` where the prediction is too low, ``(1 - q) |r|`` where it is too high.
+
+    It estimates the conditional q-quantile; q = 1/2 is half of `MAELoss`.
+
+    >>> float(QuantileLoss(q=0.9).formula(torch.tensor(-2.0), torch))   # 0.9 * 2: too low
+    1.8...
+    >>> float(QuantileLoss(q=0.9).formula(torch.tensor(2.0), torch))
+    0.2...
+
+    Source: Koenker and Bassett (1978), "Regression Quantiles", eq. 1.3.
+    """
+
+    q: float = param(0.5, gt=0, lt=1, about="the quantile to estimate")
+
+    def formula(self, r: Any, xp: Any) -> Any:
+        return xp.where(r < 0, self.q, 1 - self.q) * xp.abs(r)
+
+
+class ExpectileLoss(ResidualLoss):
+    """Asymmetric squared error: ``tau r^2`` where the prediction is too low, ``(1 - tau) r^2`` where too high.
+
+    It estimates the conditional tau-expectile; tau = 1/2 is half of `MSELoss`.
+
+    >>> float(ExpectileLoss(tau=0.75).formula(torch.tensor(-2.0), torch))
+    3.0
+    >>> float(ExpectileLoss(tau=0.75).formula(torch.tensor(2.0), torch))
+    1.0
+
+    Source: Newey and Powell (1987), "Asymmetric Least Squares Estimation and Testing", eq. 2.2.
+    """
+
+    tau: float = param(0.5, gt=0, lt=1, about="the expectile to estimate")
+
+    def formula(self, r: Any, xp: Any) -> Any:
+        return xp.where(r < 0, self.tau, 1 - self.tau) * r * r
+
+
+class MAPELoss(RelativeLoss):
+    """Absolute percentage error as a fraction: ``|input - target| / |target|``.
+
+    A target of 0 has no percentage: it raises where values are checked, and costs 0 where they are not.
+
+    >>> float(MAPELoss().formula(torch.tensor(3.0), torch.tensor(4.0), torch))
+    0.25
+    >>> float(MAPELoss().formula(torch.tensor(1.0), torch.tensor(-4.0), torch))
+    1.25
+
+    Source: the same as ``sklearn.metrics.mean_absolute_percentage_error`` where no target is 0.
+    """
+
+    target_domain = NonZero()
+
+    def formula(self, input: Any, target: Any, xp: Any) -> Any:
+        size = xp.abs(target)
+        known = size > 0
+        return xp.where(known, xp.abs(input - target), xp.zeros_like(input)) / xp.where(known, size, 1.0)
+
+
+class SMAPELoss(RelativeLoss):
+    """Symmetric absolute percentage error as a fraction: ``2 |input - target| / (|input| + |target|)``, 0 at 0/0.
+
+    It runs from 0 to 2.
+
+    >>> float(SMAPELoss().formula(torch.tensor(3.0), torch.tensor(1.0), torch))
+    1.0
+    >>> float(SMAPELoss().formula(torch.tensor(0.0), torch.tensor(0.0), torch))
+    0.0
+
+    Source: Makridakis (1993), "Accuracy measures: theoretical and practical concerns", eq. 7, without the 100.
+    """
+
+    def formula(self, input: Any, target: Any, xp: Any) -> Any:
+        size = xp.abs(input) + xp.abs(target)
+        known = size > 0
+        return 2 * xp.where(known, xp.abs(input - target), xp.zeros_like(input)) / xp.where(known, size, 1.0)
+
+
+class MSLELoss(RelativeLoss):
+    """Squared logarithmic error: ``(log(1 + input) - log(1 + target))^2``, both above -1.
+
+    It estimates ``exp(mean of log(1 + target)) - 1``: relative errors count, and too low counts more.
+
+    >>> float(MSLELoss().formula(torch.tensor(math.e - 1), torch.tensor(0.0), torch))
+    1.0
+    >>> float(MSLELoss().formula(torch.tensor(3.0), torch.tensor(1.0), torch))   # (log 2)^2
+    0.4804...
+
+    Source: the same as ``sklearn.metrics.mean_squared_log_error``, which asks for at least 0.
+    """
+
+    input_domain = Interval(-1, open_low=True)
+    target_domain = Interval(-1, open_low=True)
+
+    def formula(self, input: Any, target: Any, xp: Any) -> Any:
+        return xp.log1p((input - target) / (1 + target)) ** 2
+
+
+class PoissonNLLLoss(RelativeLoss):
+    """Negative log-likelihood of a count: ``exp(input) - target * input``, the input being the log of the rate.
+
+    With ``log_input=False`` the input is the rate itself: ``input - target * log(input + eps)``. ``full=True``
+    adds Stirling's ``target log target - target + log(2 pi target) / 2`` for targets above 1, a constant.
+    It estimates the conditional mean of a count.
+
+    >>> float(PoissonNLLLoss().formula(torch.tensor(0.0), torch.tensor(3.0), torch))
+    1.0
+    >>> float(PoissonNLLLoss(log_input=False).formula(torch.tensor(2.0), torch.tensor(1.0), torch))   # 2 - log 2
+    1.3068...
+
+    Source: McCullagh and Nelder, "Generalized Linear Models" (1989), ch. 6; the same as ``torch.nn.PoissonNLLLoss``.
+    """
+
+    log_input: bool = param(True, about="whether the input is the logarithm of the rate")
+    full: bool = param(False, about="whether to add the constant term, by Stirling's formula")
+    eps: float = param(1e-8, gt=0, about="keeps the logarithm of a rate of 0 finite")
+    target_domain = Interval(0)
+
+    def validate(self) -> None:
+        super().validate()
+        if not self.log_input:
+            self.input_domain: Domain | None = Interval(0)  # type: ignore[misc]
+
+    def formula(self, input: Any, target: Any, xp: Any) -> Any:
+        loss = xp.exp(input) - target * input if self.log_input else input - target * xp.log(input + self.eps)
+        if not self.full:
+            return loss
+        many = xp.where(target > 1, target, xp.ones_like(target))
+        return loss + xp.where(target > 1, many * xp.log(many) - many + 0.5 * xp.log(2 * math.pi * many), 0.0)
+
+
+class GaussianNLLLoss(Loss):
+    """Negative log-likelihood of a Gaussian: ``(log v + r^2 / v) / 2``, v the variance, at least eps.
+
+    The input is a pair ``(mean, variance)``; the variance has the mean's shape, or 1 along some axes.
+    ``full=True`` adds the constant ``log(2 pi) / 2``. It estimates the conditional mean and variance.
+
+    >>> float(GaussianNLLLoss()((torch.tensor([3.0]), torch.tensor([1.0])), torch.tensor([1.0])))
+    2.0
+    >>> float(GaussianNLLLoss()((torch.tensor([1.0]), torch.tensor([math.e])), torch.tensor([1.0])))
+    0.5
+
+    Source: Nix and Weigend (1994), "Estimating the mean and variance of the target probability distribution",
+    eq. 5; the same as ``torch.nn.GaussianNLLLoss``.
+    """
+
+    family = "residual"
+    full: bool = param(False, about="whether to add the constant term")
+    eps: float = param(1e-6, gt=0, about="the least variance")
+
+    def formula(self, r: Any, variance: Any, xp: Any) -> Any:
+        v = xp.clip(variance, self.eps, None)
+        return 0.5 * (xp.log(v) + r * r / v) + (0.5 * math.log(2 * math.pi) if self.full else 0.0)
+
+    def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
+        if not (isinstance(input, tuple) and len(input) == 2):
+            raise DtypeError("GaussianNLLLoss: input must be a pair of tensors (mean, variance)")
+        mean, variance = input
+        units = elements("GaussianNLLLoss", mean, target)
+        floating("GaussianNLLLoss", variance, "variance")
+        if variance.dim() != mean.dim() or any(
+            v not in (1, m) for v, m in zip(variance.shape, mean.shape, strict=True)
+        ):
+            raise ShapeError(
+                f"GaussianNLLLoss: the variance must have the mean's shape {list(mean.shape)}, or 1 along some axes; "
+                f"it has shape {list(variance.shape)}"
+            )
+        mean = at_least_float32(mean)
+        return (mean, variance.to(mean.dtype).expand(mean.shape)), target.to(mean.dtype), units
+
+    def check(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> None:
+        super().check(inputs, target, units)
+        Interval(0).check("GaussianNLLLoss", "variance", inputs[1])
+
+    def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        return self.formula(inputs[0] - target, inputs[1], torch), None
+
+    def sample(self, generator: torch.Generator, units: int = 8) -> tuple[Input, Tensor]:
+        mean, target = super().sample(generator, units)
+        assert isinstance(mean, Tensor)
+        return (mean, Interval(0.5, 4).sample((units,), generator)), target

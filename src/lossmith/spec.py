@@ -1,0 +1,163 @@
+"""The registry seen from outside: names, specification strings, `create`, and the list of all losses.
+
+A specification such as ``"focal(gamma=2) + 0.5*poly"`` is parsed, never evaluated.
+"""
+
+import ast
+import importlib.util
+import inspect
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import lossmith.losses  # noqa: F401  (fills the registry)
+from lossmith.errors import LossmithError, SpecError
+from lossmith.flow.loss import Loss, registry
+from lossmith.flow.parameter import nearest
+from lossmith.flow.sum import WeightedSum
+
+EXAMPLE = "focal(gamma=2) + 0.5*poly"
+LONGEST = 2000  # characters of a specification
+_FILE = re.compile(r"(?P<path>[^\s*+()]+\.py):(?P<name>[A-Za-z_]\w*)")
+
+
+def create(spec: "str | Loss | WeightedSum") -> Loss | WeightedSum:
+    """The loss that a specification describes; a loss is returned as it is.
+
+    A specification is a name of the registry with its parameters, or a weighted sum of such; the name of a class
+    does as well, and ``path/to/file.py:Name`` is a loss of your own. ``str(loss)`` gives the specification back.
+
+    >>> create("focal(gamma=1)")
+    FocalLoss(gamma=1.0)
+    >>> print(create("0.7*FocalLoss + 0.3*poly(epsilon=2)"))
+    0.7*focal + 0.3*poly(epsilon=2)
+
+    Raises `SpecError` for what cannot be understood (with the nearest name) and `ParameterError` for parameters
+    outside their range.
+    """
+    if isinstance(spec, Loss | WeightedSum):
+        return spec
+    if not isinstance(spec, str) or not spec.strip() or len(spec) > LONGEST:
+        raise SpecError(f"a loss is a specification such as 'focal(gamma=2)' of at most {LONGEST} characters")
+    files: dict[str, type[Loss]] = {}
+
+    def stand_in(match: re.Match[str]) -> str:
+        word = f"file_{len(files)}_"
+        files[word] = _from_file(match["path"], match["name"])
+        return word
+
+    text = _FILE.sub(stand_in, spec.strip())
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise SpecError(f"cannot read the loss {spec!r}; write it like {EXAMPLE!r}") from None
+    return _build(tree, spec, files)
+
+
+def _build(node: ast.expr, spec: str, files: dict[str, type[Loss]]) -> Loss | WeightedSum:
+    match node:
+        case ast.BinOp(left, ast.Add(), right):
+            return _build(left, spec, files) + _build(right, spec, files)
+        case ast.BinOp(left, ast.Sub(), right):
+            return _build(left, spec, files) - _build(right, spec, files)
+        case ast.BinOp(ast.Constant() | ast.UnaryOp() as factor, ast.Mult(), loss) | ast.BinOp(
+            loss, ast.Mult(), ast.Constant() | ast.UnaryOp() as factor
+        ):
+            return WeightedSum.of(_build(loss, spec, files)) * _value(factor, spec)
+        case ast.Name(name):
+            return _find(name, spec, files)()
+        case ast.Call(ast.Name(name), [], keywords) if all(k.arg for k in keywords):
+            return _find(name, spec, files)(**{str(k.arg): _value(k.value, spec) for k in keywords})
+    raise SpecError(
+        f"cannot read {ast.unparse(node)!r} in the loss {spec!r}; write it like 'focal(gamma=2) + 0.5*poly'"
+    )
+
+
+def _value(node: ast.expr, spec: str) -> Any:
+    match node:
+        case ast.Constant(value):
+            return value
+        case ast.Name(word):
+            return word  # link=sigmoid reads as link="sigmoid"
+        case ast.UnaryOp(ast.USub(), ast.Constant(int() | float() as number)):
+            return -number
+        case ast.List(items) | ast.Tuple(items):
+            return [_value(item, spec) for item in items]
+    raise SpecError(f"a parameter is a number, a word or a list of numbers, not {ast.unparse(node)!r} in {spec!r}")
+
+
+def _find(name: str, spec: str, files: dict[str, type[Loss]]) -> type[Loss]:
+    if name in files:
+        return files[name]
+    by_class = {cls.__name__: cls for cls in registry.values()}
+    found = registry.get(name) or registry.get(name.removesuffix("_loss")) or by_class.get(name)
+    if found is None:
+        raise SpecError(f"no loss is named {name!r}{nearest(name, [*registry, *by_class])} (all: lossmith list)")
+    return found
+
+
+def _from_file(path: str, name: str) -> type[Loss]:
+    """A loss class of the user's own, by running the user's own file."""
+    module = _module(path)
+    cls = getattr(module, name, None)
+    if cls is None:
+        mine = [k for k, v in vars(module).items() if inspect.isclass(v) and issubclass(v, Loss) and v.name]
+        raise SpecError(f"{path} has no {name!r}{nearest(name, mine)}")
+    if not (inspect.isclass(cls) and issubclass(cls, Loss) and cls.name):
+        raise SpecError(
+            f"{path}:{name} is not a loss class; build it on a family, or decorate a formula with from_function"
+        )
+    if cls.__module__ == module.__name__:
+        cls.spec_name = f"{path}:{name}"
+    return cls
+
+
+def _module(path: str) -> ModuleType:
+    """Run a file once, under a name that stays the same, so that its classes can be pickled and found again."""
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise SpecError(f"there is no file {path}")
+    known = next((m for m in list(sys.modules.values()) if getattr(m, "__lossmith_file__", None) == str(file)), None)
+    if known is not None:
+        return known
+    found = importlib.util.spec_from_file_location(re.sub(r"\W", "_", str(file.with_suffix(""))).strip("_"), file)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    module.__lossmith_file__ = str(file)  # type: ignore[attr-defined]
+    sys.modules[found.name] = module
+    try:
+        found.loader.exec_module(module)
+    except LossmithError:
+        del sys.modules[found.name]
+        raise
+    except Exception as error:  # anything at all may be wrong in the user's own file
+        del sys.modules[found.name]
+        raise SpecError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def catalogue(family: str | None = None) -> list[dict[str, str]]:
+    """One row per registered loss: name, family, class, its own parameters, and the first sentence of its docstring.
+
+    >>> [row["name"] for row in catalogue("margin")]
+    ['exponential', 'hinge', 'logistic', 'perceptron', 'squared_hinge', 'zero_one']
+
+    Raises `SpecError` for a family that does not exist.
+    """
+    families = sorted({cls.family for cls in registry.values()})
+    if family is not None and family not in families:
+        raise SpecError(f"no family is named {family!r}{nearest(family, families)} (all: {', '.join(families)})")
+    chosen = [cls for name, cls in sorted(registry.items()) if family in (None, cls.family)]
+    return [
+        {
+            "name": cls.name,
+            "family": cls.family,
+            "class": cls.__name__,
+            "parameters": ", ".join(f"{k}={cls.parameters_[k].default}" for k in cls.own_parameters),
+            "summary": (cls.__doc__ or "").split("\n")[0],
+        }
+        for cls in sorted(chosen, key=lambda cls: (cls.family, cls.name))
+    ]
