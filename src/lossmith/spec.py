@@ -59,9 +59,9 @@ def create(spec: "str | Loss | WeightedSum") -> Loss | WeightedSum:
 def _build(node: ast.expr, spec: str, files: dict[str, type[Loss]]) -> Loss | WeightedSum:
     match node:
         case ast.BinOp(left, ast.Add(), right):
-            return _build(left, spec, files) + _build(right, spec, files)
+            return WeightedSum.of(_build(left, spec, files)) + _build(right, spec, files)
         case ast.BinOp(left, ast.Sub(), right):
-            return _build(left, spec, files) - _build(right, spec, files)
+            return WeightedSum.of(_build(left, spec, files)) - _build(right, spec, files)
         case ast.BinOp(ast.Constant() | ast.UnaryOp() as factor, ast.Mult(), loss) | ast.BinOp(
             loss, ast.Mult(), ast.Constant() | ast.UnaryOp() as factor
         ):

@@ -52,6 +52,11 @@ class Domain:
         """A quick look that may say False for nothing, never True wrongly."""
         return not bool(self.outside(x).any())
 
+    def show(self, x: Tensor, bad: Tensor) -> str:
+        """The first illegal value, for the message."""
+        first = x[bad].flatten()[0].item()
+        return f"{first:.6g}" if isinstance(first, float) else str(first)
+
     def sample(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
         raise NotImplementedError
 
@@ -63,10 +68,9 @@ class Domain:
         count = int(bad.sum())
         if count:
             verb = "is" if count == 1 else "are"
-            first = x[bad].flatten()[0].item() if bad.shape == x.shape else "a row of sum " + f"{x.sum().item():.4g}"
-            first = f"{first:.6g}" if isinstance(first, float) else first
             raise DomainError(
-                f"{owner}: {name} must be {self.describe()}; {count} of {bad.numel()} {verb} not, first {first}"
+                f"{owner}: {name} must be {self.describe()}; {count} of {bad.numel()} {verb} not, "
+                f"first {self.show(x, bad)}"
             )
 
 
@@ -178,9 +182,18 @@ class Simplex(Domain):
     """Probabilities of the classes along `axis`: none below 0, together 1."""
 
     axis: int
+    count: int
+
+    @property
+    def neutral(self) -> float:  # type: ignore[override]
+        return 1 / self.count
 
     def describe(self) -> str:
         return "class probabilities, at least 0 and of sum 1"
+
+    def show(self, x: Tensor, bad: Tensor) -> str:
+        first = x.movedim(self.axis, -1)[bad][0]
+        return f"least {first.min().item():.4g}, sum {first.sum().item():.4g}"
 
     def outside(self, x: Tensor) -> Tensor:
         total = x.sum(self.axis)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import ParameterError
-from lossmith.flow.domain import Domain, Interval, may_look
+from lossmith.flow.domain import Domain, Interval
 from lossmith.flow.function import FromFunction
 from lossmith.flow.parameter import Parametrised, integer_or_none, number, param, spell
 from lossmith.flow.partial import Partial, divide
@@ -127,9 +127,17 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         """What happens to the mean at the very end; only the root of RMSE is not the identity."""
         return mean
 
+    def legal_input(self) -> Domain | None:
+        """The domain of the input, where it depends on a parameter."""
+        return self.input_domain
+
+    def legal_target(self, target: Tensor, units: Units) -> Domain | None:
+        """The domain of the target, where it depends on its shape."""
+        return self.target_domain
+
     def sample(self, generator: torch.Generator, units: int = 8) -> tuple[Input, Tensor]:
         """A legal (input, target) pair in float64, drawn from the domains: test data."""
-        one, two = self.input_domain or Interval(), self.target_domain or Interval()
+        one, two = self.legal_input() or Interval(), self.target_domain or Interval()
         return one.sample((units,), generator), two.sample((units,), generator)
 
     # The flow -----------------------------------------------------------------------------------------------------
@@ -155,23 +163,19 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         """The weighted value of every unit (0 where masked), and its share of what a mean divides by."""
         owner = type(self).__name__
         inputs, target, units = self.arrange(input, target)
-        keep = kept(owner, units, target, self.ignore_index, mask)
-        shown = keep
+        keep = shown = kept(owner, units, target, self.ignore_index, mask)
         if sample_weight is not None:
             sample_weight = sample_weights(owner, units, sample_weight, keep, inputs[0])
-            if not (may_look(sample_weight) and bool((sample_weight > 0).all())):
-                shown = sample_weight > 0
+            shown = sample_weight > 0
         if shown is not None:
-            inputs = tuple(
-                units.hide(x, shown, self.input_domain.neutral if self.input_domain else 0.0) for x in inputs
-            )
-            target = units.hide(target, shown, self.target_domain.neutral if self.target_domain else 0.0)
+            inputs = tuple(units.hide(x, shown, self.legal_input()) for x in inputs)
+            target = units.hide(target, shown, self.legal_target(target, units))
         self.check(inputs, target, units)
         value, weight = self.evaluate(inputs, target, units)
         if sample_weight is not None:
             value = value * sample_weight
             weight = sample_weight if weight is None else weight * sample_weight
-        share = {"weight": weight, "positives": None}.get(str(self.normalizer))
+        share = weight if self.normalizer == "weight" else None
         if self.normalizer == "positives":
             share = self.positives(target, units).to(value)
         if keep is None:
@@ -180,10 +184,11 @@ class Loss(Arithmetic, FromFunction, Parametrised):
 
     def check(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> None:
         """Check values, where looking at them is allowed."""
-        if self.target_domain is not None:
-            self.target_domain.check(type(self).__name__, "target", target)
-        if self.input_domain is not None:
-            self.input_domain.check(type(self).__name__, "input", inputs[0])
+        owner, legal_target, legal_input = type(self).__name__, self.legal_target(target, units), self.legal_input()
+        if legal_target is not None:
+            legal_target.check(owner, "target", target)
+        if legal_input is not None:
+            legal_input.check(owner, "input", inputs[0])
 
     def partial(
         self, input: Input, target: Tensor, *, mask: Tensor | None = None, sample_weight: Tensor | None = None

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import DtypeError, ShapeError
+from lossmith.flow.domain import Domain
 
 
 @dataclass(frozen=True)
 class Units:
-    """The shape of the units, and the axis along which a unit's class scores lie (None: a unit is an element)."""
+    """The shape of the units; a unit that is a row has its `classes` scores along `axis`, an element has None."""
 
     shape: torch.Size
     axis: int | None = None
+    classes: int = 0
 
     def spread(self, owner: str, name: str, x: Tensor) -> Tensor:
         """Give `x`, one entry per unit or one per sample, the units' shape."""
@@ -30,8 +32,9 @@ class Units:
             f"or one per sample, shape {list(self.shape[:1])}; it has shape {list(x.shape)}"
         )
 
-    def hide(self, x: Tensor, keep: Tensor, neutral: float) -> Tensor:
-        """Replace what a mask hides by a harmless value, so that a NaN there never meets the formula."""
+    def hide(self, x: Tensor, keep: Tensor, legal: Domain | None) -> Tensor:
+        """Replace what a mask hides by a harmless legal value, so that a NaN there never meets the formula."""
+        neutral = 0.0 if legal is None else legal.neutral
         if self.axis is not None and x.dim() > keep.dim():
             keep = keep.unsqueeze(self.axis)
         return torch.where(keep, x, torch.full((), neutral, dtype=x.dtype, device=x.device))
@@ -61,7 +64,7 @@ def rows(owner: str, input: Tensor, target: Tensor) -> Units:
             f'{input.shape[axis]} (one score per example: link="sigmoid")'
         )
     if target.is_floating_point() and target.shape == input.shape:
-        return Units(shape, axis)
+        return Units(shape, axis, input.shape[axis])
     if target.is_floating_point() or target.dtype == torch.bool or target.is_complex():
         raise DtypeError(
             f"{owner}: target must be class indices (int64) of shape {list(shape)} or class probabilities "
@@ -72,7 +75,7 @@ def rows(owner: str, input: Tensor, target: Tensor) -> Units:
             f"{owner}: target must be class indices of shape {list(shape)} for input of shape {list(input.shape)}; "
             f"it has shape {list(target.shape)}"
         )
-    return Units(shape, axis)
+    return Units(shape, axis, input.shape[axis])
 
 
 def floating(owner: str, input: Tensor, name: str = "input") -> None:

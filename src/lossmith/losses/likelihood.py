@@ -47,8 +47,6 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
 
     def validate(self) -> None:
         super().validate()
-        self.input_domain: Domain | None = DOMAINS[self.link]  # type: ignore[misc]
-        self.target_domain: Domain | None = None  # type: ignore[misc]  # depends on the target: see check
         self._warn_of_probabilities = self.link in ("softmax", "sigmoid")
         if self.link in BINARY and self.alpha is not None and bool((self.alpha > 1).any()):
             raise ParameterError(f"{type(self).__name__}: alpha must be in [0, 1]: the share of the positives")
@@ -62,33 +60,34 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
         input = at_least_float32(input)
         return (input,), target.to(input.dtype) if target.is_floating_point() else target, units
 
+    def legal_input(self) -> Domain | None:
+        return DOMAINS[self.link]
+
+    def legal_target(self, target: Tensor, units: Units) -> Domain | None:
+        if units.axis is None:
+            return Interval(0, 1)
+        return Simplex(units.axis, units.classes) if target.is_floating_point() else Classes(units.classes)
+
     def check(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> None:
-        owner, (input,) = type(self).__name__, inputs
-        domain: Domain = Interval(0, 1)
-        if units.axis is not None:
-            hard = not target.is_floating_point()
-            domain = Classes(input.shape[units.axis]) if hard else Simplex(units.axis)
-        if target.dtype != torch.bool:
-            domain.check(owner, "target", target)
-        if self.input_domain is not None:
-            self.input_domain.check(owner, "input", input)
+        super().check(inputs, target, units)
+        input = inputs[0]
         if self._warn_of_probabilities and may_look(input):
             self._warn_of_probabilities = False  # look once
             if _looks_like_probabilities(input, units.axis):
                 other = "prob" if units.axis is not None else "binary_prob"
                 warnings.warn(
-                    f'{owner}: the input looks like probabilities, but link="{self.link}" wants logits; for '
-                    f'probabilities say link="{other}"',
+                    f'{type(self).__name__}: link="{self.link}" wants logits, and the input looks like '
+                    f'probabilities; if that is what it is, say link="{other}"',
                     stacklevel=2,
                 )
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         if units.axis is None:
             return self._evaluate_binary(inputs[0], target)
-        return self._evaluate_rows(inputs[0], target, units.axis)
+        return self._evaluate_rows(inputs[0], target, units.axis, units.classes)
 
-    def _evaluate_rows(self, z: Tensor, target: Tensor, axis: int) -> tuple[Tensor, Tensor | None]:
-        classes, hard = z.shape[axis], not target.is_floating_point()
+    def _evaluate_rows(self, z: Tensor, target: Tensor, axis: int, classes: int) -> tuple[Tensor, Tensor | None]:
+        hard = not target.is_floating_point()
         cost, count = self.class_costs(classes, z)
         if hard:
             target = target.long()

@@ -269,10 +269,8 @@ class PoissonNLLLoss(RelativeLoss):
     eps: float = param(1e-8, gt=0, about="keeps the logarithm of a rate of 0 finite")
     target_domain = Interval(0)
 
-    def validate(self) -> None:
-        super().validate()
-        if not self.log_input:
-            self.input_domain: Domain | None = Interval(0)  # type: ignore[misc]
+    def legal_input(self) -> Domain | None:
+        return None if self.log_input else Interval(0)
 
     def formula(self, input: Any, target: Any, xp: Any) -> Any:
         loss = xp.exp(input) - target * input if self.log_input else input - target * xp.log(input + self.eps)
