@@ -4,9 +4,10 @@
 A subclass that names a `family` is abstract; any other is final and enters the registry.
 """
 
+import functools
 import inspect
 import re
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -101,6 +102,20 @@ class Loss(Arithmetic, FromFunction, Parametrised):
             allowed = " or ".join(f'"{word}"' for word in self.reductions)
             raise ParameterError(f'{owner}: reduction must be {allowed}, not "{self.reduction}"')
         self.validate()
+        self._own_forward()
+
+    def _own_forward(self) -> None:
+        """Give this loss with these parameters a code object of its own: Dynamo keeps 8 compiled versions per code
+        object and no more, so twenty values of gamma that shared one would fall back to eager silently."""
+        if not torch.compiler.is_compiling():
+            self.forward = MethodType(_forward_of(type(self), str(self)), self)  # type: ignore[method-assign]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "forward"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._own_forward()
 
     # What a family fills in -------------------------------------------------------------------------------------
     def validate(self) -> None:
@@ -233,18 +248,16 @@ def _register(cls: type[Loss]) -> None:
     if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
         raise TypeError(f'there is a loss named "{name}" already, {taken.__module__}.{taken.__name__}; rename yours')
     cls.name = cls.spec_name = name
-    cls.forward = _own_code(cls.forward, cls.__name__)  # type: ignore[method-assign]
     cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or 'A loss without a description.')}\n\n{_parameter_text(cls)}"
     registry[name] = cls
 
 
-def _own_code(forward: Any, owner: str) -> Any:
-    """A copy of `forward` with a code object of its own: Dynamo keeps at most 8 compiled versions per code object,
-    so losses that shared one would fall back to eager silently."""
-    code = forward.__code__.replace(co_qualname=f"{owner}.forward")
-    twin = FunctionType(code, forward.__globals__, forward.__name__, forward.__defaults__, forward.__closure__)
-    twin.__kwdefaults__ = forward.__kwdefaults__
-    twin.__annotations__ = forward.__annotations__
+@functools.cache
+def _forward_of(cls: type[Loss], spec: str) -> FunctionType:
+    """A copy of `forward` with a code object of its own, the same one for the same specification."""
+    shared = cls.forward
+    twin = FunctionType(shared.__code__.replace(), shared.__globals__, shared.__name__)
+    twin.__kwdefaults__ = shared.__kwdefaults__
     return twin
 
 

@@ -57,7 +57,7 @@ def class_weight(scheme: str, counts: Counts) -> Tensor:
         raise ParameterError(f'class_weight: scheme must be "balanced", not {scheme!r}; see also effective_number')
     n = _counts("class_weight", counts)
     seen = n > 0
-    return torch.where(seen, n.sum() / (seen.sum() * n.clamp(min=1)), 0.0).to(torch.get_default_dtype())
+    return torch.where(seen, n.sum() / (seen.sum() * torch.where(seen, n, 1.0)), 0.0).to(torch.get_default_dtype())
 
 
 def effective_number(counts: Counts, beta: float = 0.999) -> Tensor:
@@ -79,7 +79,7 @@ def effective_number(counts: Counts, beta: float = 0.999) -> Tensor:
     n = _counts("effective_number", counts)
     log_beta = torch.tensor(beta, dtype=torch.float64).log()
     seen = n > 0
-    weight = torch.where(seen, (1 - beta) / -torch.expm1(n.clamp(min=1e-9) * log_beta), 0.0)
+    weight = torch.where(seen, (1 - beta) / -torch.expm1(torch.where(seen, n, 1.0) * log_beta), 0.0)
     return (weight * len(n) / weight.sum()).to(torch.get_default_dtype())
 
 

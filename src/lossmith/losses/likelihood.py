@@ -21,7 +21,7 @@ from lossmith.flow.parameter import param, weights_or_none
 from lossmith.flow.units import Units, at_least_float32, elements, rows
 from lossmith.losses.link import BINARY, DOMAINS, LINKS, Link, log_p_all, log_p_binary, log_p_of
 
-TINY = 1e-37  # stands for a probability of 0 where a power of it, or its slope, would be infinite
+TINY = 1.2e-38  # the least normal number of float32: every power of it above -1 is finite
 
 
 class LikelihoodLoss(LabelledLoss, family="likelihood"):
@@ -256,7 +256,8 @@ class BalancedCrossEntropyLoss(LikelihoodLoss):
 class FocalLoss(LikelihoodLoss):
     """Cross-entropy that looks away from what is already easy: ``-(1 - p)^gamma log p``.
 
-    gamma = 0 is cross-entropy. For gamma > 0 it does not estimate the probabilities: its p is too timid.
+    gamma = 0 is cross-entropy. For gamma > 0 it does not estimate the probabilities: its p is too timid. A 1 - p
+    below 1.2e-38, the least normal number of float32, is taken for that number.
 
     >>> float(FocalLoss(gamma=2.0).formula(torch.tensor(0.9).log(), torch))   # 1/100 of cross-entropy
     0.00105...
@@ -269,7 +270,8 @@ class FocalLoss(LikelihoodLoss):
     gamma: float = param(2.0, ge=0, about="how much the easy is left aside; 0 is cross-entropy")
 
     def formula(self, logp: Any, xp: Any) -> Any:
-        miss = xp.where(logp < 0, -xp.expm1(logp), TINY)  # 1 - p; at 0 a power below 1 has no slope
+        miss = -xp.expm1(logp)  # 1 - p
+        miss = xp.where(miss > TINY, miss, TINY)  # at 0 a power below 1 has an infinite slope
         return -(miss**self.gamma) * logp
 
 
@@ -289,7 +291,13 @@ class PolyLoss(LikelihoodLoss):
     epsilon: float = param(1.0, ge=-1, about="the weight of 1 - p")
 
     def formula(self, logp: Any, xp: Any) -> Any:
-        return -logp - self.epsilon * xp.expm1(logp)
+        x, miss = -logp, -xp.expm1(logp)
+        near = xp.where(x < 0.25, x, xp.zeros_like(x))
+        series = xp.ones_like(x)
+        for k in range(12, 2, -1):
+            series = 1 - near * series / k
+        beyond = xp.where(x < 0.25, 0.5 * near * near * series, x - miss)  # x - miss without its cancellation
+        return beyond + (1 + self.epsilon) * miss
 
 
 class GeneralizedCrossEntropyLoss(LikelihoodLoss):
@@ -308,4 +316,8 @@ class GeneralizedCrossEntropyLoss(LikelihoodLoss):
     q: float = param(0.7, gt=0, le=1, about="how much wrong labels are resisted")
 
     def formula(self, logp: Any, xp: Any) -> Any:
-        return -xp.expm1(self.q * logp) / self.q
+        near = xp.where(logp > -0.5, logp, xp.zeros_like(logp))
+        far = xp.where(
+            logp > -0.5, xp.zeros_like(logp) - 1, logp
+        )  # the slope of expm1 cancels for a small p, exp's not
+        return xp.where(logp > -0.5, -xp.expm1(self.q * near), 1 - xp.exp(self.q * far)) / self.q

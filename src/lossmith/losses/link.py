@@ -64,4 +64,7 @@ def log_p_binary(link: str, z: Tensor, present: bool) -> Tensor:
     """log p of the label's presence, or of its absence, element by element."""
     if link == "sigmoid":
         return F.logsigmoid(z if present else -z)
-    return safe_log(z if present else 1 - z)
+    if present:
+        return safe_log(z)
+    small = z < 0.5  # there 1 - z rounds; above it is exact
+    return torch.where(small, torch.log1p(-torch.where(small, z, 0.0)), safe_log(1 - torch.where(small, 0.5, z)))

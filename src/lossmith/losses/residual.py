@@ -55,7 +55,7 @@ class RMSELoss(ResidualLoss):
     """Root mean squared error: the square root of the mean of ``r^2`` over everything, not a mean of roots.
 
     It estimates the conditional mean, in the units of the target. At residual 0 throughout its gradient is 0.
-    Only ``reduction="mean"`` has a meaning.
+    Only ``reduction="mean"`` has a meaning. In float32 the squares of residuals above 1e19 or below 1e-19 are lost.
 
     >>> float(RMSELoss()(torch.tensor([3.0, 4.0]), torch.zeros(2)))   # sqrt((9 + 16) / 2)
     3.5355...
@@ -167,7 +167,8 @@ class QuantileLoss(ResidualLoss):
     q: float = param(0.5, gt=0, lt=1, about="the quantile to estimate")
 
     def formula(self, r: Any, xp: Any) -> Any:
-        return xp.where(r < 0, self.q, 1 - self.q) * xp.abs(r)
+        a = xp.abs(r)
+        return xp.where(r < 0, self.q * a, (1 - self.q) * a)
 
 
 class ExpectileLoss(ResidualLoss):
@@ -186,7 +187,7 @@ class ExpectileLoss(ResidualLoss):
     tau: float = param(0.5, gt=0, lt=1, about="the expectile to estimate")
 
     def formula(self, r: Any, xp: Any) -> Any:
-        return xp.where(r < 0, self.tau, 1 - self.tau) * r * r
+        return xp.where(r < 0, self.tau * r * r, (1 - self.tau) * r * r)
 
 
 class MAPELoss(RelativeLoss):
@@ -224,9 +225,12 @@ class SMAPELoss(RelativeLoss):
     """
 
     def formula(self, input: Any, target: Any, xp: Any) -> Any:
-        size = xp.abs(input) + xp.abs(target)
-        known = size > 0
-        return 2 * xp.where(known, xp.abs(input - target), xp.zeros_like(input)) / xp.where(known, size, 1.0)
+        a, b, same = xp.abs(input), xp.abs(target), xp.sign(input) * xp.sign(target)
+        size = xp.where(a + b > 0, a + b, xp.ones_like(a))
+        near = 2 * xp.abs(input - target) / size
+        far = 2 - 4 * b / size  # the same where the signs are, and its slope does not cancel far above the target
+        apart = (same < 0) | ((b == 0) & (a > 0))
+        return xp.where(apart, 2 * xp.ones_like(a), xp.where((same > 0) & (a > 2 * b), far, near))
 
 
 class MSLELoss(RelativeLoss):
@@ -246,7 +250,8 @@ class MSLELoss(RelativeLoss):
     target_domain = Interval(-1, open_low=True)
 
     def formula(self, input: Any, target: Any, xp: Any) -> Any:
-        return xp.log1p((input - target) / (1 + target)) ** 2
+        low = input < target  # the ratio of the larger to the smaller: log1p of a number above 0 does not cancel
+        return xp.log1p(xp.where(low, target - input, input - target) / (1 + xp.where(low, input, target))) ** 2
 
 
 class PoissonNLLLoss(RelativeLoss):
@@ -284,7 +289,8 @@ class GaussianNLLLoss(Loss):
     """Negative log-likelihood of a Gaussian: ``(log v + r^2 / v) / 2``, v the variance, at least eps.
 
     The input is a pair ``(mean, variance)``; the variance has the mean's shape, or 1 along some axes.
-    ``full=True`` adds the constant ``log(2 pi) / 2``. It estimates the conditional mean and variance.
+    ``full=True`` adds the constant ``log(2 pi) / 2``. It estimates the conditional mean and variance. A variance
+    below eps has no gradient: let the network put out ``softplus`` or ``exp`` of something.
 
     >>> float(GaussianNLLLoss()((torch.tensor([3.0]), torch.tensor([1.0])), torch.tensor([1.0])))
     2.0
@@ -301,7 +307,7 @@ class GaussianNLLLoss(Loss):
 
     def formula(self, r: Any, variance: Any, xp: Any) -> Any:
         v = xp.clip(variance, self.eps, None)
-        return 0.5 * (xp.log(v) + r * r / v) + (0.5 * math.log(2 * math.pi) if self.full else 0.0)
+        return 0.5 * (xp.log(v) + r * (r / v)) + (0.5 * math.log(2 * math.pi) if self.full else 0.0)
 
     def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
         if not (isinstance(input, tuple) and len(input) == 2):

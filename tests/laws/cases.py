@@ -1,0 +1,96 @@
+"""What the laws run over: every registered loss, in every link, kind of target and shape that it has.
+
+Nothing here names a loss: a new one is under the law as soon as its class exists.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import lossmith.losses  # noqa: F401  (fills the registry)
+from lossmith.flow.domain import Simplex
+from lossmith.flow.loss import Input, Loss, registry
+from lossmith.losses.likelihood import LikelihoodLoss
+from lossmith.losses.link import BINARY, LINKS
+
+SHIPPED = {name: cls for name, cls in registry.items() if cls.__module__.startswith("lossmith.")}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A loss and a way to draw data for it; `options` are those of the loss."""
+
+    label: str
+    cls: type[Loss]
+    options: tuple[tuple[str, Any], ...] = ()
+    soft: bool = False
+    spatial: bool = False
+
+    def loss(self, **more: Any) -> Loss:
+        return self.cls(**dict(self.options), **more)
+
+    def data(self, seed: int = 0, units: int = 8, dtype: torch.dtype = torch.float64) -> tuple[Input, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        loss = self.loss()
+        input, target = loss.sample(generator, 3 * units if self.spatial else units)
+        if self.soft and isinstance(input, Tensor):
+            classes = input.shape[-1] if input.dim() > 1 else 0
+            target = (
+                Simplex(1, classes).sample(input.shape, generator)
+                if classes
+                else torch.rand(target.shape, generator=generator, dtype=torch.float64)
+            )
+        if self.spatial:
+            input, target = each(lambda x: spread(x, units), input), spread(target, units)
+        return each(lambda x: x.to(dtype), input), target.to(dtype) if target.is_floating_point() else target
+
+
+def spread(x: Tensor, units: int) -> Tensor:
+    """[3 units, *] -> [units, *, 3]: one more axis behind, as an image or a sequence has."""
+    return x.reshape(units, 3, *x.shape[1:]).movedim(1, -1)
+
+
+def each(change: Callable[[Tensor], Tensor], input: Input) -> Input:
+    """Apply to the tensor, or to each of the tuple."""
+    return tuple(change(x) for x in input) if isinstance(input, tuple) else change(input)
+
+
+def leaves(input: Input) -> tuple[Tensor, ...]:
+    return input if isinstance(input, tuple) else (input,)
+
+
+def packed(tensors: tuple[Tensor, ...]) -> Input:
+    return tensors if len(tensors) > 1 else tensors[0]
+
+
+def _cases() -> Iterator[Case]:
+    for name, cls in SHIPPED.items():
+        yield Case(name, cls)
+        yield Case(f"{name}-spatial", cls, spatial=True)
+        if not issubclass(cls, LikelihoodLoss):
+            continue
+        for link in LINKS:
+            yield Case(f"{name}-{link}", cls, (("link", link),))
+        for link in ("softmax", "sigmoid"):
+            yield Case(f"{name}-{link}-soft", cls, (("link", link),), soft=True)
+        weight = ("weight", [0.5, 2.0, 1.0])
+        yield Case(f"{name}-weighted", cls, (("link", "softmax"), weight, ("alpha", [1.0, 0.25, 3.0])))
+        yield Case(f"{name}-smoothed", cls, (("link", "softmax"), ("alpha", None), weight, ("label_smoothing", 0.1)))
+        yield Case(f"{name}-weighted-binary", cls, (("link", BINARY[0]), ("weight", [0.5, 2.0]), ("pos_weight", 3.0)))
+
+
+def _legal(case: Case) -> Case:
+    """Over classes, a loss whose own alpha is one number does without it."""
+    options = dict(case.options)
+    alpha = case.cls.parameters_.get("alpha")
+    if alpha is not None and alpha.default is not None and options.get("link", "sigmoid") not in BINARY:
+        options.setdefault("alpha", None)
+    return Case(case.label, case.cls, tuple(options.items()), case.soft, case.spatial)
+
+
+CASES = [_legal(case) for case in _cases()]
+TRAINABLE = [case for case in CASES if case.cls.differentiable]
+SEPARABLE = [case for case in CASES if "none" in case.cls.reductions]  # one value per unit

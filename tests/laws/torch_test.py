@@ -1,0 +1,146 @@
+"""Laws of torch: compile, vmap, pickle, .to(), state, and two ranks."""
+
+import copy
+import io
+import pickle
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+import lossmith
+from lossmith import functional
+from tests.laws.cases import CASES, SEPARABLE, SHIPPED, Case, leaves, packed
+
+every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
+pytestmark = pytest.mark.filterwarnings("ignore:.*is a metric")
+
+
+def compiles(case: Case, **options: Any) -> None:
+    input, target = case.data(dtype=torch.float32)
+    loss = case.loss(**options)
+    xs = tuple(x.clone().requires_grad_(case.cls.differentiable) for x in leaves(input))
+    got = torch.compile(loss, fullgraph=True, backend="aot_eager")(packed(xs), target)
+    want = loss(packed(xs), target)
+    torch.testing.assert_close(got, want, msg=case.label)
+    if case.cls.differentiable:
+        for a, b in zip(torch.autograd.grad(got, xs), torch.autograd.grad(want, xs), strict=True):
+            torch.testing.assert_close(a, b, msg=case.label)
+
+
+def test_every_loss_compiles_whole_in_one_process() -> None:
+    """All of them, one after the other, without a reset: Dynamo keeps 8 versions per code object and no more."""
+    for name, cls in SHIPPED.items():
+        compiles(Case(name, cls))
+
+
+def test_many_values_of_a_parameter_compile_whole_in_one_process() -> None:
+    for gamma in range(12):
+        compiles(Case("focal", lossmith.FocalLoss), gamma=gamma / 4)
+
+
+def test_every_link_and_weight_compiles_whole() -> None:
+    """The family's machinery, once: its losses differ in the formula alone."""
+    for case in CASES:
+        if case.cls is lossmith.FocalLoss:
+            compiles(case)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own, while it imports inductor
+def test_inductor_gives_the_same() -> None:
+    """One loss of each family through the real compiler."""
+    for name in ("focal", "logistic", "huber"):
+        loss = lossmith.create(name)
+        input, target = loss.sample(torch.Generator().manual_seed(0), 64)
+        x = input.float().requires_grad_()
+        target = target.float() if target.is_floating_point() else target
+        got = torch.compile(loss, fullgraph=True)(x, target)
+        torch.testing.assert_close(got, loss(x, target))
+        (a,), (b,) = torch.autograd.grad(got, x), torch.autograd.grad(loss(x, target), x)
+        torch.testing.assert_close(a, b)
+
+
+def test_functions_compile_too() -> None:
+    x, target = torch.randn(8, 3), torch.arange(8) % 3
+    compiled = torch.compile(lambda x, t: functional.focal_loss(x, t, gamma=1.5), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, target), lossmith.FocalLoss(gamma=1.5)(x, target))
+
+
+@pytest.mark.parametrize("case", SEPARABLE, ids=lambda case: case.label)
+def test_vmap_is_a_loop(case: Case) -> None:
+    input, target = case.data()
+    loss = case.loss()
+    folded = tuple(x.reshape(4, 2, *x.shape[1:]) for x in (*leaves(input), target))
+    got = torch.vmap(lambda *x: loss(packed(x[:-1]), x[-1]))(*folded)
+    want = torch.stack([loss(packed(tuple(x[i] for x in folded[:-1])), folded[-1][i]) for i in range(4)])
+    torch.testing.assert_close(got, want)
+
+
+@every
+def test_copies_are_the_same_loss(case: Case) -> None:
+    """Pickle, deepcopy, state_dict and the specification all give the loss back."""
+    loss = case.loss()
+    input, target = case.data()
+    saved = io.BytesIO()
+    torch.save(loss.state_dict(), saved)
+    saved.seek(0)
+    loaded = case.loss()
+    loaded.load_state_dict(torch.load(saved, weights_only=True))
+    for twin in (pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss), loaded, lossmith.create(str(loss))):  # noqa: S301
+        assert str(twin) == str(loss)
+        assert repr(twin) == repr(loss)
+        torch.testing.assert_close(twin(input, target), loss(input, target))
+
+
+@every
+def test_repr_is_code(case: Case) -> None:
+    """`repr` is the Python expression of the loss; a specification reads it too."""
+    assert repr(lossmith.create(repr(case.loss()))) == repr(case.loss())
+
+
+def test_weights_move_with_the_module() -> None:
+    loss = lossmith.CrossEntropyLoss(weight=[1.0, 2.0, 3.0])
+    assert [name for name, _ in loss.named_buffers()] == ["weight"]
+    assert loss.double().weight.dtype == torch.float64
+    assert loss.to("meta").weight.device.type == "meta"
+
+
+KEPT = torch.tensor([0, 1, 1, 1, 0, 1, 1, 1]).bool()
+
+
+def two_ranks(rank: int, cases: list[Case], init: str, results: str) -> None:
+    """Each rank has an uneven part of the batch; the average of their gradients must be that of the whole."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{init}", rank=rank, world_size=2)
+    found = []
+    for case in cases:
+        input, target = case.data()
+        part = slice(0, 3) if rank == 0 else slice(3, 8)
+        xs = tuple(x.clone().requires_grad_() for x in leaves(input))
+        loss = case.loss(process_group="world")
+        value = loss(
+            packed(tuple(x[part] for x in xs)), target[part], mask=torch.tensor([0, 1, 1, 1, 0, 1, 1, 1])[part] > 0
+        )
+        grads = torch.autograd.grad(value, xs) if case.cls.differentiable else ()
+        for grad in grads:
+            dist.all_reduce(grad)
+        found.append((value.detach(), tuple(grad / 2 for grad in grads)))
+    if rank == 1:
+        torch.save(found, results)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_two_ranks_are_one(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    results = tmp_path / "results"
+    torch.multiprocessing.spawn(two_ranks, (CASES, str(tmp_path / "init"), str(results)), nprocs=2)
+    for case, (value, grads) in zip(CASES, torch.load(results, weights_only=True), strict=True):
+        input, target = case.data()
+        xs = tuple(x.clone().requires_grad_() for x in leaves(input))
+        whole = case.loss()(packed(xs), target, mask=KEPT)
+        torch.testing.assert_close(value, whole.detach(), msg=case.label)
+        if case.cls.differentiable:
+            for a, b in zip(grads, torch.autograd.grad(whole, xs), strict=True):
+                torch.testing.assert_close(a, b, msg=case.label)
