@@ -36,7 +36,7 @@ class FromFunction:
                 if not isinstance(argument.default, bool | int | float):
                     raise ParameterError(f"{function.__name__}: parameter {name!r} needs a number as its default")
                 default = argument.default
-                fields[name] = param(default if isinstance(default, bool) else float(default))
+                fields[name] = param(default=default if isinstance(default, bool) else float(default))
 
         def formula(self: Any, *statistic_and_xp: Any) -> Any:
             return function(*statistic_and_xp, **{name: getattr(self, name) for name in fields})

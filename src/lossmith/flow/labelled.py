@@ -21,26 +21,26 @@ class LabelledLoss(Loss, family=""):
     """The options that class labels bring along."""
 
     weight: Any = param(
-        None,
+        default=None,
         read=weights_or_none,
         rule="numbers, finite and at least 0, one per class",
         about="how much a unit of each class counts, [C]; for a binary target [2], or [K, 2] for K labels",
     )
     alpha: Any = param(
-        None,
+        default=None,
         read=weights_or_none,
         rule="a number in [0, 1], or numbers of at least 0, one per class",
         about="what a mistake costs: binary, alpha on positives and 1 - alpha on negatives (one number, or one per "
         "label); over classes, one factor per class, [C]",
     )
     pos_weight: Any = param(
-        None,
+        default=None,
         read=weights_or_none,
         rule="a number, finite and at least 0, or one per label",
         about="binary: what a mistake on a positive costs, against 1 on a negative",
     )
     ignore_index: int | None = param(
-        -100, read=integer_or_none, rule="an integer or None", about="units with this target do not count"
+        default=-100, read=integer_or_none, rule="an integer or None", about="units with this target do not count"
     )
 
     def validate(self) -> None:

@@ -65,23 +65,23 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     target_domain: ClassVar[Domain | None] = Interval()
 
     reduction: Literal["none", "mean", "sum"] = param(
-        "mean", one_of=("none", "mean", "sum"), about="one value per unit, their weighted mean, or their sum"
+        default="mean", one_of=("none", "mean", "sum"), about="one value per unit, their weighted mean, or their sum"
     )
     normalizer: str | float = param(
-        "weight",
+        default="weight",
         read=_normalizer,
         rule='"weight", "count", "positives" or a number above 0',
         about="what a mean divides by: the sum of class and sample weights, the number of units that are not "
         "ignored, the number of positive ones, or a fixed number",
     )
     process_group: Any = param(
-        None,
+        default=None,
         read=lambda group: group,
         about='a torch.distributed group or "world": the mean is then over all ranks, exactly, under DDP and FSDP',
     )
 
     ignore_index: int | None = param(
-        None, read=integer_or_none, rule="an integer or None", about="units with this target do not count"
+        default=None, read=integer_or_none, rule="an integer or None", about="units with this target do not count"
     )
 
     def __init_subclass__(cls, family: str | None = None) -> None:
@@ -108,13 +108,13 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         """Give this loss with these parameters a code object of its own: Dynamo keeps 8 compiled versions per code
         object and no more, so twenty values of gamma that shared one would fall back to eager silently."""
         if not torch.compiler.is_compiling():
-            self.forward = MethodType(_forward_of(type(self), str(self)), self)  # type: ignore[method-assign]
+            self.forward = MethodType(_forward_of(str(self)), self)  # type: ignore[method-assign]
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "forward"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._own_forward()
 
     # What a family fills in -------------------------------------------------------------------------------------
@@ -253,10 +253,10 @@ def _register(cls: type[Loss]) -> None:
 
 
 @functools.cache
-def _forward_of(cls: type[Loss], spec: str) -> FunctionType:
+def _forward_of(spec: str) -> FunctionType:
     """A copy of `forward` with a code object of its own, the same one for the same specification."""
-    shared = cls.forward
-    twin = FunctionType(shared.__code__.replace(), shared.__globals__, shared.__name__)
+    shared = Loss.forward
+    twin = FunctionType(shared.__code__.replace(co_qualname=spec), shared.__globals__, shared.__name__)
     twin.__kwdefaults__ = shared.__kwdefaults__
     return twin
 

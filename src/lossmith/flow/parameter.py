@@ -33,8 +33,8 @@ class Parameter:
 
 
 def param(
-    default: Any,
     *,
+    default: Any,
     ge: float | None = None,
     gt: float | None = None,
     le: float | None = None,
@@ -44,10 +44,11 @@ def param(
     rule: str = "",
     about: str = "",
 ) -> Any:
-    """Declare a parameter: ``gamma: float = param(2.0, ge=0)``.
+    """Declare a parameter: ``gamma: float = param(default=2.0, ge=0)``.
 
-    A number takes its range from `ge`, `gt`, `le`, `lt`; a choice its words from `one_of`; True or False, an
-    integer or anything else follows from the default, or from `read` with its `rule` in words.
+    A number takes its range from `ge`, `gt`, `le`, `lt`; a choice its words from `one_of`; True or False follows
+    from the default; anything else is read by `read`, which does what its `rule` says in words. Type checkers
+    know a default by its keyword only (PEP 681).
     """
     if read is not None:
         return Parameter(default, rule, read, about)

@@ -28,15 +28,15 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
     """A loss that is a formula ``f(log p)`` of the probability p that the model gives to the target."""
 
     link: Link = param(
-        "softmax",
+        default="softmax",
         one_of=LINKS,
         about="what the input is: logits over classes or of single labels, log-probabilities, probabilities",
     )
     label_smoothing: float = param(
-        0.0, ge=0, lt=1, about="epsilon: the share of the target that is spread over the labels"
+        default=0.0, ge=0, lt=1, about="epsilon: the share of the target that is spread over the labels"
     )
     smoothing: Literal["uniform", "others", "torch"] = param(
-        "uniform",
+        default="uniform",
         one_of=("uniform", "others", "torch"),
         about="epsilon / C on every label, epsilon / (C - 1) on the other labels, or as uniform but with the class "
         "weights inside the sum, as torch has it (its minimum is then not where the target is)",
@@ -183,7 +183,7 @@ class NLLLoss(LikelihoodLoss):
     Source: the same as ``torch.nn.NLLLoss``.
     """
 
-    link: Link = param("log_prob", one_of=LINKS)
+    link: Link = param(default="log_prob", one_of=LINKS)
     formula = CrossEntropyLoss.formula
 
 
@@ -212,7 +212,7 @@ class BCELoss(LikelihoodLoss):
     Source: the same as ``torch.nn.BCELoss`` where it does not clamp (p above 1e-30).
     """
 
-    link: Link = param("binary_prob", one_of=LINKS)
+    link: Link = param(default="binary_prob", one_of=LINKS)
     formula = CrossEntropyLoss.formula
 
 
@@ -227,7 +227,7 @@ class BCEWithLogitsLoss(LikelihoodLoss):
     Source: the same as ``torch.nn.BCEWithLogitsLoss`` with `pos_weight`; its `weight` is our `sample_weight`.
     """
 
-    link: Link = param("sigmoid", one_of=LINKS)
+    link: Link = param(default="sigmoid", one_of=LINKS)
     formula = CrossEntropyLoss.formula
 
 
@@ -243,9 +243,9 @@ class BalancedCrossEntropyLoss(LikelihoodLoss):
     its table 1a.
     """
 
-    link: Link = param("sigmoid", one_of=LINKS)
+    link: Link = param(default="sigmoid", one_of=LINKS)
     alpha: Any = param(
-        0.75,
+        default=0.75,
         read=weights_or_none,
         rule="a number in [0, 1]",
         about="what a mistake costs: alpha on positives, 1 - alpha on negatives",
@@ -267,7 +267,7 @@ class FocalLoss(LikelihoodLoss):
     Source: Lin et al., "Focal Loss for Dense Object Detection", arXiv 1708.02002, eq. 4 (with `alpha`: eq. 5).
     """
 
-    gamma: float = param(2.0, ge=0, about="how much the easy is left aside; 0 is cross-entropy")
+    gamma: float = param(default=2.0, ge=0, about="how much the easy is left aside; 0 is cross-entropy")
 
     def formula(self, logp: Any, xp: Any) -> Any:
         miss = -xp.expm1(logp)  # 1 - p
@@ -288,7 +288,7 @@ class PolyLoss(LikelihoodLoss):
     Source: Leng et al., "PolyLoss", arXiv 2204.12511, eq. 6.
     """
 
-    epsilon: float = param(1.0, ge=-1, about="the weight of 1 - p")
+    epsilon: float = param(default=1.0, ge=-1, about="the weight of 1 - p")
 
     def formula(self, logp: Any, xp: Any) -> Any:
         x, miss = -logp, -xp.expm1(logp)
@@ -313,7 +313,7 @@ class GeneralizedCrossEntropyLoss(LikelihoodLoss):
     Source: Zhang and Sabuncu, "Generalized Cross Entropy Loss", arXiv 1805.07836, eq. 6.
     """
 
-    q: float = param(0.7, gt=0, le=1, about="how much wrong labels are resisted")
+    q: float = param(default=0.7, gt=0, le=1, about="how much wrong labels are resisted")
 
     def formula(self, logp: Any, xp: Any) -> Any:
         near = xp.where(logp > -0.5, logp, xp.zeros_like(logp))

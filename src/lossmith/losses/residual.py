@@ -100,7 +100,7 @@ class HuberLoss(ResidualLoss):
     Source: Huber (1964), "Robust Estimation of a Location Parameter"; the same as ``torch.nn.HuberLoss``.
     """
 
-    delta: float = param(1.0, gt=0, about="where the square turns into a line")
+    delta: float = param(default=1.0, gt=0, about="where the square turns into a line")
 
     def formula(self, r: Any, xp: Any) -> Any:
         a, d = xp.abs(r), self.delta
@@ -121,7 +121,7 @@ class SmoothL1Loss(ResidualLoss):
     Source: Girshick, "Fast R-CNN", arXiv 1504.08083, eq. 3; the same as ``torch.nn.SmoothL1Loss``.
     """
 
-    beta: float = param(1.0, ge=0, about="where the square turns into a line")
+    beta: float = param(default=1.0, ge=0, about="where the square turns into a line")
 
     def formula(self, r: Any, xp: Any) -> Any:
         a = xp.abs(r)
@@ -164,7 +164,7 @@ class QuantileLoss(ResidualLoss):
     Source: Koenker and Bassett (1978), "Regression Quantiles", eq. 1.3.
     """
 
-    q: float = param(0.5, gt=0, lt=1, about="the quantile to estimate")
+    q: float = param(default=0.5, gt=0, lt=1, about="the quantile to estimate")
 
     def formula(self, r: Any, xp: Any) -> Any:
         a = xp.abs(r)
@@ -184,7 +184,7 @@ class ExpectileLoss(ResidualLoss):
     Source: Newey and Powell (1987), "Asymmetric Least Squares Estimation and Testing", eq. 2.2.
     """
 
-    tau: float = param(0.5, gt=0, lt=1, about="the expectile to estimate")
+    tau: float = param(default=0.5, gt=0, lt=1, about="the expectile to estimate")
 
     def formula(self, r: Any, xp: Any) -> Any:
         return xp.where(r < 0, self.tau * r * r, (1 - self.tau) * r * r)
@@ -269,9 +269,9 @@ class PoissonNLLLoss(RelativeLoss):
     Source: McCullagh and Nelder, "Generalized Linear Models" (1989), ch. 6; the same as ``torch.nn.PoissonNLLLoss``.
     """
 
-    log_input: bool = param(True, about="whether the input is the logarithm of the rate")
-    full: bool = param(False, about="whether to add the constant term, by Stirling's formula")
-    eps: float = param(1e-8, gt=0, about="keeps the logarithm of a rate of 0 finite")
+    log_input: bool = param(default=True, about="whether the input is the logarithm of the rate")
+    full: bool = param(default=False, about="whether to add the constant term, by Stirling's formula")
+    eps: float = param(default=1e-8, gt=0, about="keeps the logarithm of a rate of 0 finite")
     target_domain = Interval(0)
 
     def legal_input(self) -> Domain | None:
@@ -302,8 +302,8 @@ class GaussianNLLLoss(Loss):
     """
 
     family = "residual"
-    full: bool = param(False, about="whether to add the constant term")
-    eps: float = param(1e-6, gt=0, about="the least variance")
+    full: bool = param(default=False, about="whether to add the constant term")
+    eps: float = param(default=1e-6, gt=0, about="the least variance")
 
     def formula(self, r: Any, variance: Any, xp: Any) -> Any:
         v = xp.clip(variance, self.eps, None)

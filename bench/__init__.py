@@ -1,0 +1,1 @@
+"""Speed and memory, measured: ``python -m bench`` prints what stands in bench/RESULTS.md."""
