@@ -53,9 +53,9 @@ class Domain:
         return not bool(self.outside(x).any())
 
     def show(self, x: Tensor, bad: Tensor) -> str:
-        """The first illegal value, for the message."""
+        """The first illegal value, in words."""
         first = x[bad].flatten()[0].item()
-        return f"{first:.6g}" if isinstance(first, float) else str(first)
+        return f"first {first:.6g}" if isinstance(first, float) else f"first {first}"
 
     def sample(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
         raise NotImplementedError
@@ -69,8 +69,7 @@ class Domain:
         if count:
             verb = "is" if count == 1 else "are"
             raise DomainError(
-                f"{owner}: {name} must be {self.describe()}; {count} of {bad.numel()} {verb} not, "
-                f"first {self.show(x, bad)}"
+                f"{owner}: {name} must be {self.describe()}; {count} of {bad.numel()} {verb} not, {self.show(x, bad)}"
             )
 
 
@@ -193,7 +192,7 @@ class Simplex(Domain):
 
     def show(self, x: Tensor, bad: Tensor) -> str:
         first = x.movedim(self.axis, -1)[bad][0]
-        return f"least {first.min().item():.4g}, sum {first.sum().item():.4g}"
+        return f"the first has least value {first.min().item():.4g} and sum {first.sum().item():.4g}"
 
     def outside(self, x: Tensor) -> Tensor:
         total = x.sum(self.axis)

@@ -18,7 +18,7 @@ from lossmith.flow.domain import Domain, Interval
 from lossmith.flow.function import FromFunction
 from lossmith.flow.parameter import Parametrised, integer_or_none, number, param, spell
 from lossmith.flow.partial import Partial, divide
-from lossmith.flow.units import Units, at_least_float32, elements
+from lossmith.flow.units import Units, at_least_float32, elements, one_tensor
 from lossmith.flow.weight import kept, sample_weights
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Loss(Arithmetic, FromFunction, Parametrised):
 
     def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
         """Check shapes and dtypes; return inputs and target in the dtype of the computation, and the units."""
-        assert isinstance(input, Tensor), f"{type(self).__name__}: input must be one tensor"
+        input = one_tensor(type(self).__name__, input)
         units = elements(type(self).__name__, input, target)
         input = at_least_float32(input)
         return (input,), target.to(input.dtype), units
@@ -177,6 +177,7 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     ) -> tuple[Tensor, Tensor | None]:
         """The weighted value of every unit (0 where masked), and its share of what a mean divides by."""
         owner = type(self).__name__
+        one_tensor(owner, target, "target")
         inputs, target, units = self.arrange(input, target)
         keep = shown = kept(owner, units, target, self.ignore_index, mask)
         if sample_weight is not None:
@@ -248,7 +249,13 @@ def _register(cls: type[Loss]) -> None:
     if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
         raise TypeError(f'there is a loss named "{name}" already, {taken.__module__}.{taken.__name__}; rename yours')
     cls.name = cls.spec_name = name
-    cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or 'A loss without a description.')}\n\n{_parameter_text(cls)}"
+    family_text = inspect.getdoc(cls.__mro__[1]) or ""
+    parts = [
+        inspect.cleandoc(cls.__doc__ or "A loss without a description."),
+        family_text[family_text.find("Shapes:") :],
+        _parameter_text(cls),
+    ]
+    cls.__doc__ = "\n\n".join(parts)
     registry[name] = cls
 
 

@@ -84,6 +84,13 @@ def floating(owner: str, input: Tensor, name: str = "input") -> None:
         raise DtypeError(f"{owner}: {name} must be floating point; it is {_name(input)}")
 
 
+def one_tensor(owner: str, x: object, name: str = "input") -> Tensor:
+    """Raise unless `x` is a tensor."""
+    if not isinstance(x, Tensor):
+        raise DtypeError(f"{owner}: {name} must be a torch tensor; it is {type(x).__module__}.{type(x).__name__}")
+    return x
+
+
 def at_least_float32(x: Tensor) -> Tensor:
     """Half precision is computed in float32; anything wider stays as it is."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

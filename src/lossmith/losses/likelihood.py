@@ -1,10 +1,7 @@
 """Likelihood losses: a formula f(log p) of the probability that the model gives to the target.
 
-Shapes, over classes: input ``[N, C, *]`` or ``[C]``, target class indices ``[N, *]`` or class probabilities of the
-input's shape; a unit is a row. Binary (and multi-label): input of any shape, target of the same shape in [0, 1];
-a unit is an element. A target that is a mixture of labels costs the mixture of their losses.
-They raise `ShapeError` and `DtypeError` for tensors that do not fit each other, and `DomainError` for class indices
-outside [0, C), targets outside [0, 1], probabilities that are none.
+A target that is a mixture of labels (class probabilities, soft labels, label smoothing) costs the mixture of their
+losses, ``sum_c q_c f(log p_c)``.
 """
 
 import warnings
@@ -18,14 +15,21 @@ from lossmith.flow.domain import Classes, Domain, Interval, Simplex, may_look
 from lossmith.flow.labelled import LabelledLoss, scaled
 from lossmith.flow.loss import Input
 from lossmith.flow.parameter import param, weights_or_none
-from lossmith.flow.units import Units, at_least_float32, elements, rows
+from lossmith.flow.units import Units, at_least_float32, elements, one_tensor, rows
 from lossmith.losses.link import BINARY, DOMAINS, LINKS, Link, log_p_all, log_p_binary, log_p_of
 
 TINY = 1.2e-38  # the least normal number of float32: every power of it above -1 is finite
 
 
 class LikelihoodLoss(LabelledLoss, family="likelihood"):
-    """A loss that is a formula ``f(log p)`` of the probability p that the model gives to the target."""
+    """A loss that is a formula ``f(log p)`` of the probability p that the model gives to the target.
+
+    Shapes: over classes (link "softmax", "log_prob", "prob") input [N, C, *] or [C], target class indices [N, *] or
+    class probabilities of the input's shape, a unit is a row. Binary and multi-label (link "sigmoid", "binary_prob")
+    input and target of one shape, target in [0, 1], a unit is an element. The loss is a number without unit, in nats
+    for cross-entropy. Raises `ShapeError` and `DtypeError` for tensors that do not fit each other, `DomainError` for
+    class indices outside [0, C), targets outside [0, 1] and probabilities that are none.
+    """
 
     link: Link = param(
         default="softmax",
@@ -55,7 +59,7 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
 
     def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
         owner = type(self).__name__
-        assert isinstance(input, Tensor), f"{owner}: input must be one tensor"
+        input = one_tensor(owner, input)
         units = (elements if self.link in BINARY else rows)(owner, input, target)
         input = at_least_float32(input)
         return (input,), target.to(input.dtype) if target.is_floating_point() else target, units

@@ -1,9 +1,4 @@
-"""Margin losses: a formula phi(m) of the margin m = target * input, for targets -1 and +1.
-
-The input is a score of any size whose sign is the decision; it has the target's shape, each element is a unit.
-They raise `ShapeError` for different shapes, `DtypeError` for an input that is not floating point, and
-`DomainError` for a label that is neither -1 nor 1 (0/1 labels are not guessed at: 0 would cost nothing).
-"""
+"""Margin losses: a formula phi(m) of the margin m = target * input, for targets -1 and +1."""
 
 import warnings
 from typing import Any
@@ -18,7 +13,12 @@ from lossmith.flow.units import Units
 
 
 class MarginLoss(LabelledLoss, family="margin"):
-    """A loss that is a formula ``phi(m)`` of the margin ``m = target * input``, positive where the sign is right."""
+    """A loss that is a formula ``phi(m)`` of the margin ``m = target * input``, positive where the sign is right.
+
+    Shapes: input (scores whose sign is the decision) and target (-1 or 1) of one shape, a unit is an element; the loss
+    is a number without unit. Raises `ShapeError` for different shapes, `DtypeError` for an input that is not floating
+    point, `DomainError` for other labels (0/1 labels are not guessed at: 0 would cost nothing).
+    """
 
     target_domain = Signs()
 

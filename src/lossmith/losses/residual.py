@@ -1,9 +1,4 @@
-"""Residual losses: a formula rho(r) of the residual r = input - target; relative errors see both numbers.
-
-Shapes: input and target have the same shape, each element is a unit. Units of measurement: those of rho(r).
-They raise `ShapeError` for different shapes, `DtypeError` for an input that is not floating point, and
-`DomainError` for a target that is not finite or outside what a loss states.
-"""
+"""Residual losses: a formula rho(r) of the residual r = input - target; relative errors see both numbers."""
 
 import math
 from typing import Any
@@ -19,7 +14,12 @@ from lossmith.flow.units import Units, at_least_float32, elements, floating
 
 
 class ResidualLoss(Loss, family="residual"):
-    """A loss that is a formula ``rho(r)`` of the residual ``r = input - target``."""
+    """A loss that is a formula ``rho(r)`` of the residual ``r = input - target``.
+
+    Shapes: input and target of one shape, a unit is an element; the loss is in the units of the formula. Raises
+    `ShapeError` for different shapes, `DtypeError` for an input that is not floating point, `DomainError` for a target
+    that is not finite or that the loss does not define.
+    """
 
     def formula(self, r: Any, xp: Any) -> Any:
         raise NotImplementedError
@@ -29,7 +29,12 @@ class ResidualLoss(Loss, family="residual"):
 
 
 class RelativeLoss(Loss, family="residual"):
-    """A loss of two numbers of which the residual alone does not tell enough: a formula of (input, target)."""
+    """A loss of two numbers of which the residual alone does not tell enough: a formula of (input, target).
+
+    Shapes: input and target of one shape, a unit is an element; the loss is in the units of the formula. Raises
+    `ShapeError` for different shapes, `DtypeError` for an input that is not floating point, `DomainError` for a target
+    that is not finite or that the loss does not define.
+    """
 
     def formula(self, input: Any, target: Any, xp: Any) -> Any:
         raise NotImplementedError
@@ -226,10 +231,10 @@ class SMAPELoss(RelativeLoss):
 
     def formula(self, input: Any, target: Any, xp: Any) -> Any:
         a, b, same = xp.abs(input), xp.abs(target), xp.sign(input) * xp.sign(target)
-        size = xp.where(a + b > 0, a + b, xp.ones_like(a))
+        apart = (same < 0) | ((b == 0) & (a > 0))
+        size = xp.where(~apart & (a + b > 1.2e-38), a + b, xp.ones_like(a))
         near = 2 * xp.abs(input - target) / size
         far = 2 - 4 * b / size  # the same where the signs are, and its slope does not cancel far above the target
-        apart = (same < 0) | ((b == 0) & (a > 0))
         return xp.where(apart, 2 * xp.ones_like(a), xp.where((same > 0) & (a > 2 * b), far, near))
 
 
@@ -285,7 +290,7 @@ class PoissonNLLLoss(RelativeLoss):
         return loss + xp.where(target > 1, many * xp.log(many) - many + 0.5 * xp.log(2 * math.pi * many), 0.0)
 
 
-class GaussianNLLLoss(Loss):
+class GaussianNLLLoss(RelativeLoss):
     """Negative log-likelihood of a Gaussian: ``(log v + r^2 / v) / 2``, v the variance, at least eps.
 
     The input is a pair ``(mean, variance)``; the variance has the mean's shape, or 1 along some axes.
@@ -301,7 +306,6 @@ class GaussianNLLLoss(Loss):
     eq. 5; the same as ``torch.nn.GaussianNLLLoss``.
     """
 
-    family = "residual"
     full: bool = param(default=False, about="whether to add the constant term")
     eps: float = param(default=1e-6, gt=0, about="the least variance")
 
