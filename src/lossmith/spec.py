@@ -65,7 +65,8 @@ def _build(node: ast.expr, spec: str, files: dict[str, type[Loss]]) -> Loss | We
         case ast.BinOp(ast.Constant() | ast.UnaryOp() as factor, ast.Mult(), loss) | ast.BinOp(
             loss, ast.Mult(), ast.Constant() | ast.UnaryOp() as factor
         ):
-            return WeightedSum.of(_build(loss, spec, files)) * _value(factor, spec)
+            times: float = _value(factor, spec)
+            return WeightedSum.of(_build(loss, spec, files)) * times
         case ast.Name(name):
             return _find(name, spec, files)()
         case ast.Call(ast.Name(name), [], keywords) if all(k.arg for k in keywords):

@@ -1,0 +1,182 @@
+"""The arms of a comparison: a loss, how its classes are weighted, and a grid for the loss's own parameters.
+
+Every arm gets the same number of tries, ``TRIES``. Try k starts from initial weights and sees batches that depend on
+(seed, repeat, k) alone, so all arms are paired, and it takes the k-th point of the arm's own grid; an arm without a
+parameter has that many starts. The best try on validation is kept, so nobody gets more chances there than another.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lossmith.errors import InputError, LossmithError
+
+TRIES = 3
+BASELINE = "cross_entropy"
+SOURCE_FILE = re.compile(r"([^\s+*(]+\.py):")
+
+Point = Mapping[str, float]
+NO_GRID: tuple[Point, ...] = ({},) * TRIES
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train: ``template`` is the loss's spec with the grid's names in braces.
+
+    ``weighting`` is "none", "balanced" or "effective number" (which takes ``beta`` from the grid);
+    ``adjust`` adds ``tau * log prior`` to the logits in training only (Menon et al. 2020).
+    """
+
+    name: str
+    title: str
+    about: str
+    template: str
+    weighting: str = "none"
+    adjust: bool = False
+    grid: tuple[Point, ...] = NO_GRID
+
+    def __post_init__(self) -> None:
+        if len(self.grid) != TRIES:
+            raise ValueError(f"arm {self.name} has {len(self.grid)} grid points; every arm has {TRIES}")
+
+    def spec(self, attempt: int) -> str:
+        """The loss of one try, as a spec."""
+        return self.template.format(**self.grid[attempt]) if self.grid[attempt] else self.template
+
+    def describe(self) -> dict[str, Any]:
+        """The arm as the results and the report show it."""
+        grid = {name: [point[name] for point in self.grid] for name in self.grid[0]}
+        return {**asdict(self), "spec": self.template, "grid": grid}
+
+
+def points(**columns: Sequence[float]) -> tuple[Point, ...]:
+    """A grid from its columns.
+
+    >>> points(gamma=(0.5, 1.0))
+    ({'gamma': 0.5}, {'gamma': 1.0})
+    """
+    return tuple(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+
+
+def default_arms() -> list[Arm]:
+    """Every sensible loss and imbalance remedy; the baseline comes first."""
+    return [
+        Arm(BASELINE, "Cross-entropy", "The usual loss, and what the others are compared with.", BASELINE),
+        Arm(
+            "logit_adjusted",
+            "Logit-adjusted cross-entropy",
+            "Cross-entropy on logits + tau log prior in training, so that plain logits favour rare classes.",
+            BASELINE,
+            adjust=True,
+            grid=points(tau=(0.5, 1.0, 1.5)),
+        ),
+        Arm(
+            "label_smoothing",
+            "Label smoothing",
+            "Cross-entropy against targets that are a little less than certain.",
+            "cross_entropy(label_smoothing={label_smoothing})",
+            grid=points(label_smoothing=(0.05, 0.1, 0.2)),
+        ),
+        Arm(
+            "balanced",
+            "Balanced cross-entropy",
+            "Cross-entropy with every class weighted by the inverse of its frequency.",
+            BASELINE,
+            weighting="balanced",
+        ),
+        Arm(
+            "class_balanced",
+            "Class-balanced cross-entropy",
+            "Cross-entropy with classes weighted by their effective number of rows.",
+            BASELINE,
+            weighting="effective number",
+            grid=points(beta=(0.99, 0.999, 0.9999)),
+        ),
+        Arm(
+            "class_balanced_focal",
+            "Class-balanced focal",
+            "Focal loss with classes weighted by their effective number of rows.",
+            "focal(gamma={gamma})",
+            weighting="effective number",
+            grid=points(beta=(0.99, 0.999, 0.9999), gamma=(0.5, 1.0, 2.0)),
+        ),
+        Arm(
+            "focal",
+            "Focal",
+            "Cross-entropy that looks away from what is already easy.",
+            "focal(gamma={gamma})",
+            grid=points(gamma=(0.5, 1.0, 2.0)),
+        ),
+        Arm(
+            "poly",
+            "Poly-1",
+            "Cross-entropy with the first term of its series in 1 - p changed.",
+            "poly(epsilon={epsilon})",
+            grid=points(epsilon=(-0.5, 1.0, 2.0)),
+        ),
+        Arm(
+            "generalized_cross_entropy",
+            "Generalized cross-entropy",
+            "Between cross-entropy and mean absolute error: hears less of rows that may be labelled wrongly.",
+            "generalized_cross_entropy(q={q})",
+            grid=points(q=(0.3, 0.5, 0.7)),
+        ),
+    ]
+
+
+def choose_arms(losses: Sequence[str] | None) -> list[Arm]:
+    """The default arms, or the baseline and one arm for each given loss.
+
+    The bare name of a default arm is that arm, grid included; anything else is a spec, trained as it stands.
+    """
+    known = {arm.name: arm for arm in default_arms()}
+    if not losses:
+        return list(known.values())
+    chosen = {BASELINE: known[BASELINE]}
+    for text in (str(loss).strip() for loss in losses):
+        chosen.setdefault(text, known.get(text) or own_arm(text))
+    return list(chosen.values())
+
+
+def own_arm(text: str) -> Arm:
+    """An arm around a user's spec."""
+    if not text:
+        raise InputError('a loss is an empty text; give a name or a spec such as "focal(gamma=2)".')
+    return Arm(text, text, "A loss given by the user.", text)
+
+
+def check_arms(arms: Sequence[Arm], classes: int) -> None:
+    """Build every loss once and train it on a few made-up rows, so that no run starts that cannot work."""
+    for arm in arms:
+        for attempt in range(TRIES):
+            try:
+                try_loss(arm.spec(attempt), classes)
+            except LossmithError as error:
+                raise InputError(f"loss {arm.spec(attempt)!r}: {error}") from error
+            except Exception as error:  # a user's own loss may raise anything
+                reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+                raise InputError(f"loss {arm.spec(attempt)!r} cannot be trained on this table: {reason}") from error
+
+
+def try_loss(text: str, classes: int) -> None:
+    """One loss and its gradient on made-up logits."""
+    import torch
+
+    from lossmith import spec
+
+    logits = torch.linspace(-1.0, 1.0, 4 * classes * classes).reshape(-1, classes).requires_grad_()
+    labels = torch.arange(len(logits)) % classes
+    value = spec.create(text)(logits, labels, sample_weight=torch.ones(len(logits)))
+    if value.dim() != 0:
+        raise InputError(f"it must give one number for a batch, not a tensor of shape {tuple(value.shape)}.")
+    torch.autograd.backward(value)
+    if logits.grad is None:
+        raise InputError("it has no gradient, so nothing can be trained with it.")
+
+
+def source_text(arm: Arm) -> str:
+    """The text of the user's file behind an arm, so that an edited loss is trained anew."""
+    found = (Path(name) for name in SOURCE_FILE.findall(arm.template))
+    return "".join(path.read_text(encoding="utf-8", errors="replace") for path in found if path.is_file())

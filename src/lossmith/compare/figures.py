@@ -1,0 +1,239 @@
+"""The figures of the report as plain plotly dictionaries; every label in them is escaped text, never markup."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lossmith.compare.inference import LEVEL
+from lossmith.compare.runs import BASELINE, Path, Runs
+from lossmith.compare.text import clean
+from lossmith.compare.wording import number, within
+
+Figure = dict[str, Any]
+Trace = dict[str, Any]
+
+INK, GREY, GRID = "#1f2933", "#8a94a0", "#e4e7eb"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#8c6d00", "#6a51a3")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up")
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+ROW, FRAME = 38, 70  # pixels per row of a figure with rows, and around them
+MANY = 30  # rows; from there on they are half as high
+FAR = 8  # times the usual spread; a row that far off is written at the edge instead of squeezing the others
+WRAP = 17  # characters in a line of a row's label; two lines at most
+BELOW = 0.14  # of a row
+KEPT = 5  # significant digits of what is drawn
+
+
+def plain(text: object) -> str:
+    """Text that plotly shows as it is, though its labels know a little HTML and try TeX between dollars.
+
+    >>> plain("<b>a & b")
+    '&lt;b&gt;a &amp; b'
+    """
+    return clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;")
+
+
+def wrapped(text: object) -> str:
+    """A label of at most two short lines, for narrow screens."""
+    lines = textwrap.wrap(clean(text), WRAP, max_lines=2, placeholder="…", break_on_hyphens=False) or [""]
+    return "<br>".join(plain(line) for line in lines)
+
+
+def rounded(values: Any) -> list[float]:
+    """Numbers with the digits that can be seen."""
+    return [float(f"{value:.{KEPT}g}") for value in values]
+
+
+class Style:
+    """One colour and symbol per arm, the same in every figure; cross-entropy is ink."""
+
+    def __init__(self, runs: Runs) -> None:
+        others = [arm["name"] for arm in runs.arms if arm["name"] != BASELINE]
+        self.colours = {arm: COLOURS[k % len(COLOURS)] for k, arm in enumerate(others)} | {BASELINE: INK}
+        self.symbols = {arm: SYMBOLS[k // len(COLOURS) % len(SYMBOLS)] for k, arm in enumerate(others)}
+
+    def marker(self, arm: str, filled: bool = True, size: int = 9) -> dict[str, Any]:
+        """The marker of an arm's mean."""
+        colour = self.colours[arm]
+        line = {"color": colour, "width": 1.5}
+        symbol = self.symbols.get(arm, "circle")
+        return {"color": colour if filled else "#ffffff", "line": line, "size": size, "symbol": symbol}
+
+
+def layout(height: int, **more: Any) -> dict[str, Any]:
+    """What all figures share."""
+    base = {
+        "height": height,
+        "font": {"family": FONT, "size": 12, "color": INK},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 12, "t": 8, "b": 44},
+        "showlegend": False,
+        "hovermode": "closest",
+        "dragmode": False,
+    }
+    return base | more
+
+
+def axis(title: str = "", **more: Any) -> dict[str, Any]:
+    """An axis with room for its labels."""
+    base = {
+        "title": {"text": title, "font": {"size": 12}, "standoff": 6},
+        "gridcolor": GRID,
+        "zeroline": False,
+        "automargin": True,
+        "fixedrange": True,
+    }
+    return base | more
+
+
+def rows_axis(labels: list[str]) -> dict[str, Any]:
+    """A vertical axis of named rows, the first at the top. Positions are numbers, so equal names stay apart."""
+    ends, short = [len(labels) - 0.5, -0.5], len(labels) > MANY
+    texts = [plain(clean(label, 2 * WRAP)) if short else wrapped(label) for label in labels]
+    ticks: dict[str, Any] = {"tickvals": list(range(len(labels))), "ticktext": texts}
+    return axis(range=ends, showgrid=False, **ticks)
+
+
+def rows_figure(labels: list[str], title: str, data: list[Trace], **more: Any) -> Figure:
+    """A figure of named rows against one horizontal axis."""
+    height = (ROW if len(labels) <= MANY else ROW // 2) * len(labels) + FRAME
+    return {"data": data, "layout": layout(height, yaxis=rows_axis(labels), xaxis=axis(title, nticks=8), **more)}
+
+
+def repeats(values: list[float], row: float, colour: str) -> Trace:
+    """The single repeats as faint dots, just below the mean."""
+    marker = {"color": colour, "opacity": 0.4, "size": 4}
+    below = [row + BELOW] * len(values)
+    return {"x": rounded(values), "y": below, "mode": "markers", "marker": marker, "hoverinfo": "x"}
+
+
+def mean(estimate: Any, row: float, marker: dict[str, Any], colour: str, text: str) -> Trace:
+    """A mean with its interval."""
+    trace: Trace = {"x": rounded([estimate["mean"]]), "y": [row], "mode": "markers", "marker": marker}
+    if estimate["low"] is not None:
+        up, down = rounded([estimate["high"] - estimate["mean"], estimate["mean"] - estimate["low"]])
+        bar = {"color": colour, "thickness": 1.8, "width": 4}
+        trace["error_x"] = {"type": "data", "array": [up], "arrayminus": [down], "symmetric": False, **bar}
+    return trace | {"hoverinfo": "text", "hovertext": f"{text}{interval(estimate)}"}
+
+
+def interval(estimate: Any) -> str:
+    """``: 0.812 (0.790 to 0.834)``."""
+    ends = "" if estimate["low"] is None else f" ({number(estimate['low'])} to {number(estimate['high'])})"
+    return f": {number(estimate['mean'])}{ends}"
+
+
+def values(runs: Runs, style: Style, paths: list[tuple[str, Path]], title: str) -> Figure:
+    """One figure by arm; with two paths (default and tuned) the first is drawn hollow and a little above."""
+    names = [arm["name"] for arm in runs.arms if runs.finished[arm["name"]]]
+    data, marks = [], []
+    for row, name in enumerate(names):
+        for k, (word, path) in enumerate(paths):
+            at = row + (k - (len(paths) - 1) / 2) * 0.44
+            last, colour = k == len(paths) - 1, style.colours[name]
+            text = f"{plain(runs.title(name))}{word}"
+            estimate = within(runs.estimate(name, path), path[-1])
+            if estimate["mean"] is not None:
+                marks.append((at, estimate))
+                data.append(repeats(list(runs.figures(name, path).values()), at, colour))
+                data.append(mean(estimate, at, style.marker(name, filled=last), colour, text))
+    return cropped(rows_figure([runs.title(name) for name in names], title, data), marks)
+
+
+def forest(style: Style, question: dict[str, Any]) -> Figure:
+    """Paired differences from cross-entropy; a filled marker is a difference that Holm's correction leaves standing."""
+    entries = [c for c in question["comparisons"] if c["n"]]
+    labels = [c["title"] + (", default rule" if c["arm"] == BASELINE else "") for c in entries]
+    data = []
+    for row, entry in enumerate(entries):
+        colour = style.colours[entry["arm"]]
+        sure = entry["p_holm"] is not None and entry["p_holm"] < LEVEL
+        data.append(repeats([difference for _, difference in entry["differences"]], row, colour))
+        text = f"{plain(labels[row])}, difference"
+        data.append(mean(entry, row, style.marker(entry["arm"], filled=sure), colour, text))
+    zero = {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": INK, "width": 1}}
+    figure = rows_figure(labels, "difference (right is better)", data, shapes=[zero])
+    return cropped(figure, list(enumerate(entries)), anchor=[0.0])
+
+
+def cropped(figure: Figure, marks: list[tuple[float, Any]], anchor: Sequence[float] = ()) -> Figure:
+    """The figure without the few rows that are so far off that the others could not be told apart; edges say so."""
+    means = np.array([e["mean"] for _, e in marks])
+    reaches = np.array([0.0 if e["low"] is None else e["high"] - e["mean"] for _, e in marks])
+    off = np.abs(means - np.median(means)) if len(marks) else means
+    far = off > FAR * (np.median(off) + np.median(reaches)) if len(marks) else off
+    if not far.any() or far.mean() > 1 / 3:
+        return figure
+    points = [*(means - reaches)[~far], *(means + reaches)[~far], *anchor]
+    room = 0.12 * (max(points) - min(points))
+    low, high = rounded([min(points) - room, max(points) + room])
+    figure["layout"]["xaxis"]["range"] = [low, high]
+    figure["layout"]["annotations"] = [
+        edge(row, e["mean"], low, high) for (row, e), is_far in zip(marks, far, strict=True) if is_far
+    ]
+    return figure
+
+
+def edge(row: float, value: float, low: float, high: float) -> dict[str, Any]:
+    """A note at the edge of a figure for a mean that lies beyond it."""
+    left = value < low
+    text = f"◀ {number(value)}" if left else f"{number(value)} ▶"
+    return {"x": low if left else high, "y": row, "xanchor": "left" if left else "right", "text": text} | {
+        "showarrow": False
+    }
+
+
+def times(runs: Runs, style: Style) -> Figure:
+    """Mean training time of a run by arm, all tries together."""
+    path = ("time", "train_seconds")
+    names = [arm["name"] for arm in runs.arms if runs.finished[arm["name"]]]
+    means = [runs.estimate(name, path)["mean"] or 0.0 for name in names]
+    bars: Trace = {
+        "type": "bar",
+        "orientation": "h",
+        "x": rounded(means),
+        "y": list(range(len(names))),
+        "marker": {"color": [style.colours[name] for name in names]},
+        "text": [f"{value:.3g} s" for value in means],
+        "textposition": "auto",
+        "hoverinfo": "none",
+        "width": 0.6,
+    }
+    figure = rows_figure([runs.title(name) for name in names], "seconds of training per run", [bars])
+    figure["layout"]["xaxis"]["rangemode"] = "tozero"
+    return figure
+
+
+def class_shares(runs: Runs, style: Style, classes: list[str]) -> Figure:
+    """What share of the training signal each class has, by arm that weights and without weights."""
+    keys = weighting_keys(runs, style)
+    data = [shares(runs, key, 0.16 * (k - (len(keys) - 1) / 2)) for k, key in enumerate(keys)]
+    figure = rows_figure(classes, "% of all training weight (log scale)", data)
+    figure["layout"]["xaxis"] |= {"type": "log", "dtick": 1}
+    return figure
+
+
+def weighting_keys(runs: Runs, style: Style) -> list[dict[str, Any]]:
+    """The marks of the figure of class shares: no weights, then every arm that weights; also its legend."""
+    arms = [arm for arm in runs.arms if runs.finished[arm["name"]]]
+    plain_arms = [{"arm": arm["name"], "title": "no class weights", "kind": "train"} for arm in arms[:1]]
+    weighted = [arm for arm in arms if arm["weighting"] != "none"]
+    keys = plain_arms + [{"arm": arm["name"], "title": arm["title"], "kind": "effective"} for arm in weighted]
+    return [key | {"colour": INK if key["kind"] == "train" else style.colours[key["arm"]]} for key in keys]
+
+
+def shares(runs: Runs, key: dict[str, Any], offset: float) -> Trace:
+    """One way of weighting, the mean over the repeats of its arm."""
+    counts = np.mean([record["counts"][key["kind"]] for record in runs.finished[key["arm"]].values()], axis=0)
+    percent = [100 * float(count) / max(float(counts.sum()), 1e-300) for count in counts]
+    return {
+        "x": [float(f"{p:.{KEPT}g}") if p > 0 else None for p in percent],
+        "y": [row + offset for row in range(len(percent))],
+        "mode": "markers",
+        "marker": {"color": key["colour"], "size": 8},
+        "hoverinfo": "text",
+        "hovertext": [f"{plain(key['title'])}: {p:.3g} %" for p in percent],
+    }

@@ -1,0 +1,296 @@
+"""A comparison from beginning to end: data, task, arms, runs, verdict, report.
+
+The heavy parts are imported inside the functions, so that a worker process, which imports this package too, does not
+load what it never uses.
+"""
+
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lossmith.compare.store import Store, key_of, write_text
+from lossmith.errors import InputError
+
+if TYPE_CHECKING:
+    from lossmith.compare.arms import Arm
+    from lossmith.compare.engine import Run, Stop
+    from lossmith.compare.settings import Settings, Training
+    from lossmith.compare.task import Task
+
+EXTRA = ("numpy", "scipy", "pandas", "pyarrow", "sklearn", "jinja2", "plotly", "rich")
+LIBRARIES = ("torch", "numpy", "scikit-learn", "scipy", "pandas")
+REPORT_SECONDS = 2.0  # what the verdict and the report take, kept free at the end of a budget
+DEMO = Path(__file__).parent / "demo" / "page-blocks.csv"
+DEMO_TARGET = "block"
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came out: every figure in ``results``, and the files in ``folder``."""
+
+    results: dict[str, Any]
+    folder: Path
+    interrupted: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """What to use and how sure that is, in one sentence."""
+        return str(self.results["verdict"]["headline"])
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.folder / "report.html"
+
+    @property
+    def finished(self) -> int:
+        """How many runs have given figures."""
+        return sum(record["status"] == "ok" for record in self.results["records"])
+
+    @property
+    def failures(self) -> list[Record]:
+        """The runs that failed or took too long, each with its reason."""
+        return [record for record in self.results["records"] if record["status"] != "ok"]
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {self.verdict} Report: {self.report}>"
+
+
+def compare(data: Any, target: str | None = None, **options: Any) -> Comparison:
+    """Train the same model under many losses on one table, over repeated splits, and say which loss to use.
+
+    Parameters
+    ----------
+    data
+        The path of a CSV, TSV or Parquet file, a data frame, or an array of features (then with ``y``).
+    target
+        The column to predict.
+    y
+        The labels, where they are no column of ``data``.
+    losses
+        Specifications such as ``"focal(gamma=2)"`` or ``"my_losses.py:MyLoss"`` to compare with cross-entropy;
+        the name of a default arm stands for that arm. All default arms where nothing is given.
+    model
+        ``"mlp"`` (the default) or ``"linear"``.
+    repeats
+        How many splits (8); below 6 no test is possible.
+    metric
+        The decision metric: ``"macro_f1"`` (the default), ``"balanced_accuracy"``, ``"mcc"`` or ``"accuracy"``.
+    budget, timeout
+        The time for all (no limit) and for one run (an hour): seconds, or a text such as ``"10m"``.
+    out
+        The folder for the report and the finished runs; ``lossmith-report/<name of the data>`` where none is given,
+        so that a second call goes on where the first one ended.
+    seed, jobs, fresh, quiet
+        The seed (0); the number of worker processes (all cores); whether to start over; whether to show no progress.
+
+    Raises
+    ------
+    InputError
+        For anything that cannot be used, in one sentence, before anything is written.
+    KeyboardInterrupt
+        After Ctrl-C, when the partial report has been written.
+    """
+    comparison = conduct(data, target, **options)
+    if comparison.interrupted:
+        raise KeyboardInterrupt(f"stopped; the partial report is {comparison.report}")
+    return comparison
+
+
+def conduct(
+    data: Any,
+    target: str | None = None,
+    *,
+    y: Any = None,
+    losses: Sequence[str] | None = None,
+    model: str = "mlp",
+    repeats: int = 8,
+    metric: str = "macro_f1",
+    budget: str | float | None = None,
+    timeout: str | float | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    fresh: bool = False,
+    quiet: bool = False,
+) -> Comparison:
+    """As `compare`, but Ctrl-C ends in a partial `Comparison` that says so, and not in an exception."""
+    check_extra()
+    from lossmith.compare import settings as options
+    from lossmith.compare.arms import check_arms, choose_arms
+    from lossmith.compare.data import load
+    from lossmith.compare.engine import Stop
+    from lossmith.compare.task import infer
+
+    began = time.monotonic()
+    settings = options.Settings(
+        model=model,
+        metric=metric,
+        repeats=repeats,
+        seed=seed,
+        jobs=cores() if jobs is None else jobs,
+        budget=options.seconds("budget", budget),
+        timeout=options.seconds("timeout", timeout) or options.RUN_TIMEOUT,
+        losses=None if not losses else [losses] if isinstance(losses, str) else [str(loss) for loss in losses],
+    )
+    task = infer(load(data, target, y))
+    arms = choose_arms(settings.losses)
+    check_arms(arms, len(task.classes))
+    store = Store(out if out is not None else Path("lossmith-report") / Path(task.source).stem)
+    store.open()
+    limit = float("inf") if settings.budget is None else settings.budget - min(REPORT_SECONDS, settings.budget / 5)
+    session = Session(settings, task, arms, store, Stop(began + limit), quiet)
+    return session.hold(fresh)
+
+
+def check_extra() -> None:
+    """Say at once that the extra is not installed, and not after an hour of training."""
+    missing = [name for name in EXTRA if find_spec(name) is None]
+    if missing:
+        raise InputError(f'{", ".join(missing)} not installed; a comparison needs: pip install "lossmith[compare]"')
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class Session:
+    """One comparison that has been found to be possible."""
+
+    settings: "Settings"
+    task: "Task"
+    arms: "list[Arm]"
+    store: Store
+    stop: "Stop"
+    quiet: bool
+
+    def hold(self, fresh: bool) -> Comparison:
+        """Run what is not there yet, then judge and report what there is."""
+        started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+        # The report's libraries take seconds to load, so they do it while the workers start and not at a deadline.
+        threading.Thread(target=import_module, args=("lossmith.compare.report",), daemon=True).start()
+        plan = self.plan()
+        records = {} if fresh else self.finished(plan)
+        for run in plan:
+            if run.key not in records:
+                self.store.forget(run.key)
+        for run, record in self.work([run for run in plan if run.key not in records], len(plan)):
+            self.store.save(run.key, record)
+            records[run.key] = record
+        results = self.results(plan, records)
+        results["time"] = {"started": started, "wall_seconds": time.monotonic() - clock}
+        self.write(results)
+        return Comparison(results, self.store.folder, self.stop.interrupted)
+
+    def plan(self) -> "list[Run]":
+        """Every run, all arms of one repeat before the next, so that a partial comparison is still paired."""
+        from lossmith.compare.engine import Run
+
+        shared = {
+            "versions": versions(),
+            "data": self.task.digest(),
+            "training": asdict(self.training),
+            "batch": self.batch_size,
+        }
+        keys = {arm.name: {**shared, "arm": identity(arm)} for arm in self.arms}
+        return [
+            Run(arm, repeat, key_of({**keys[arm.name], "repeat": repeat}))
+            for repeat in range(self.settings.repeats)
+            for arm in self.arms
+        ]
+
+    @property
+    def training(self) -> "Training":
+        """What the runs need to know."""
+        from lossmith.compare.settings import MODELS, Training
+
+        return Training(
+            kinds=tuple(self.task.kinds),
+            classes=len(self.task.classes),
+            positive=self.task.positive,
+            seed=self.settings.seed,
+            metric=self.settings.metric,
+            hidden=MODELS[self.settings.model],
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of one training step."""
+        from lossmith.compare.splits import split
+
+        return self.training.batch_size(len(split(self.task.labels, self.settings.seed, 0).train))
+
+    def finished(self, plan: "list[Run]") -> dict[str, Record]:
+        """The records that an earlier call has left."""
+        found = {run.key: self.store.load(run.key) for run in plan}
+        return {key: record for key, record in found.items() if record is not None}
+
+    def work(self, runs: "list[Run]", planned: int) -> "Iterator[tuple[Run, Record]]":
+        """The runs with their records as they end, with progress, until done or told to stop."""
+        from lossmith.compare.engine import Workload, execute, stopping_on_signals
+        from lossmith.compare.progress import following
+
+        workload = Workload({"training": asdict(self.training)}, self.task.matrix, self.task.labels)
+        with stopping_on_signals(self.stop), following(planned, planned - len(runs), self.quiet) as step:
+            for run, record in execute(runs, workload, self.settings.jobs, self.settings.timeout, self.stop):
+                yield run, record
+                step(record)
+
+    def results(self, plan: "list[Run]", records: dict[str, Record]) -> dict[str, Any]:
+        """Everything that the verdict and the report need."""
+        from lossmith import __version__
+
+        found = [records[run.key] for run in plan if run.key in records]
+        widths = [record["width"] for record in found if record["status"] == "ok"]
+        return {
+            "version": __version__,
+            "settings": {**self.settings.describe(), "batch_size": self.batch_size},
+            "task": {**self.task.describe(), "encoded_width": max(widths, default=None)},
+            "arms": [arm.describe() for arm in self.arms],
+            "records": found,
+            "status": "complete" if len(found) == len(plan) else "partial",
+            "environment": {
+                "python": platform.python_version(),
+                **versions(),
+                "platform": platform.platform(),
+                "cores": cores(),
+            },
+        }
+
+    def write(self, results: dict[str, Any]) -> None:
+        """The verdict, the figures and the report, each file whole or not at all."""
+        from lossmith.compare.report import render
+        from lossmith.compare.verdict import judge
+
+        results["verdict"] = judge(results)
+        write_text(self.store.folder / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+        write_text(self.store.folder / "report.html", render(results))
+
+
+def versions() -> dict[str, str]:
+    """What the figures may depend on beside the data: this package and the libraries that compute."""
+    from lossmith import __version__
+
+    return {"lossmith": __version__, **{name: version(name) for name in LIBRARIES}}
+
+
+def identity(arm: "Arm") -> dict[str, Any]:
+    """What of an arm changes its figures: not its title, but the user's file behind it."""
+    from lossmith.compare.arms import source_text
+
+    words = {name: value for name, value in asdict(arm).items() if name not in ("title", "about")}
+    return {**words, "source": source_text(arm)}

@@ -1,0 +1,232 @@
+"""What a table asks for: its classes, the kind of every column, and what is left out and why.
+
+Columns become one matrix of float64 here by rules that look at one cell at a time (a date's parts, a category's
+number), so nothing of it is learnt; everything that *is* learnt from the data happens in ``features``, on the
+training rows alone.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lossmith.compare.data import Table
+from lossmith.compare.splits import NEEDED_ROWS
+from lossmith.compare.text import clean, quote
+from lossmith.errors import InputError
+
+MAX_CLASSES = 200
+MOST_NUMBERED_CLASSES = 50
+MOST_FRACTIONAL_CLASSES = 20
+FEWEST_ROWS_OF_AN_ID = 20
+ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
+ID_NAME = re.compile(r"(^|[_\s-])(id|uuid|guid|key|index|row|nr|no|number)$", re.IGNORECASE)
+
+Floats = NDArray[np.float64]
+
+
+class Part(NamedTuple):
+    """One column of the matrix: the table's column itself, or a part of a date."""
+
+    kind: str  # "number" or "category"
+    values: Floats
+
+
+@dataclass(frozen=True)
+class Task:
+    """A classification task: the matrix, the labels as numbers, and the words to describe them."""
+
+    source: str
+    target: str
+    classes: list[str]
+    counts: list[int]
+    positive: int | None
+    dropped_rows: int
+    features: list[dict[str, Any]]
+    dropped: list[dict[str, str]]
+    kinds: list[str]
+    matrix: Floats
+    labels: NDArray[np.int64]
+
+    def describe(self) -> dict[str, Any]:
+        """The task as the results and the report show it."""
+        return {
+            "source": self.source,
+            "target": self.target,
+            "kind": "binary" if len(self.classes) == 2 else "multiclass",
+            "classes": self.classes,
+            "counts": self.counts,
+            "positive": self.positive,
+            "rows": len(self.labels),
+            "dropped_rows": self.dropped_rows,
+            "features": self.features,
+            "dropped": self.dropped,
+        }
+
+    def digest(self) -> str:
+        """A hash of all that training sees; names do not change a result and are not in it."""
+        content = hashlib.sha256(repr((self.kinds, self.matrix.shape, len(self.classes), self.positive)).encode())
+        content.update(np.ascontiguousarray(self.matrix).data)
+        content.update(np.ascontiguousarray(self.labels).data)
+        return content.hexdigest()
+
+
+def infer(table: Table) -> Task:
+    """The task that a table poses, or one sentence why it poses none that can be compared."""
+    present = table.frame[table.target].notna().to_numpy()
+    frame = table.frame.loc[present].reset_index(drop=True)
+    labels, classes = classes_of(frame[table.target], table.target)
+    counts = np.bincount(labels, minlength=len(classes))
+    check_counts(table.target, classes, counts)
+    features, dropped, parts = [], [], []
+    for name in frame.columns.drop(table.target):
+        kind, found, reason = column_parts(name, frame[name])
+        if reason:
+            dropped.append({"name": name, "reason": reason})
+            continue
+        features.append({"name": name, "kind": kind, "missing": int(frame[name].isna().sum())})
+        parts += found
+    if not parts:
+        reasons = "; ".join(f"{quote(column['name'])}: {column['reason']}" for column in dropped[:3])
+        raise InputError(f"{clean(table.source)} has no usable feature column ({reasons}).")
+    return Task(
+        source=table.source,
+        target=table.target,
+        classes=classes,
+        counts=[int(count) for count in counts],
+        positive=rarer(counts) if len(classes) == 2 else None,
+        dropped_rows=int((~present).sum()),
+        features=features,
+        dropped=dropped,
+        kinds=[part.kind for part in parts],
+        matrix=np.column_stack([part.values for part in parts]),
+        labels=labels,
+    )
+
+
+def rarer(counts: NDArray[np.int64]) -> int:
+    """The positive class of two: the rarer one, the last where they are equally frequent."""
+    return int(counts[1] <= counts[0])
+
+
+def classes_of(column: pd.Series, target: str) -> tuple[NDArray[np.int64], list[str]]:
+    """The labels as numbers and the names of the classes, sorted as numbers or as text."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
+    values = column.to_numpy(dtype="float64") if numeric else column.astype(str).to_numpy(dtype="U")
+    distinct, labels = np.unique(values, return_inverse=True)
+    if numeric:
+        refuse_regression(distinct, len(values), target)
+    if len(distinct) > MAX_CLASSES:
+        raise InputError(
+            f"target {quote(target)} has {len(distinct):,} distinct values; a class is needed, "
+            f"and at most {MAX_CLASSES} of them are accepted."
+        )
+    names = [f"{value:.15g}" if numeric else str(value) for value in distinct]
+    return labels.astype(np.int64), names
+
+
+def refuse_regression(distinct: Floats, rows: int, target: str) -> None:
+    """Many numbers, or numbers with fractions that hardly repeat, are amounts and not classes."""
+    fractional = bool((distinct != np.round(distinct)).any())
+    many = len(distinct) > (MOST_FRACTIONAL_CLASSES if fractional else MOST_NUMBERED_CLASSES)
+    if many or (fractional and len(distinct) * NEEDED_ROWS > rows):
+        raise InputError(
+            f"target {quote(target)} holds {len(distinct):,} distinct numbers, which is regression; "
+            "this version compares losses for classification, so give a target with classes."
+        )
+
+
+def check_counts(target: str, classes: list[str], counts: NDArray[np.int64]) -> None:
+    """At least two classes, each with rows for all three parts of a split."""
+    if len(classes) < 2:
+        only = f" (all rows are {quote(classes[0])})" if classes else ""
+        raise InputError(f"target {quote(target)} has one class only{only}; at least two are needed.")
+    smallest = int(np.argmin(counts))
+    if counts[smallest] < NEEDED_ROWS:
+        rows = "1 row" if counts[smallest] == 1 else f"{counts[smallest]} rows"
+        raise InputError(
+            f"class {quote(classes[smallest])} of target {quote(target)} has {rows}, but every class needs at least "
+            f"{NEEDED_ROWS} to be in training, validation and test; merge it with another class or remove it."
+        )
+
+
+def column_parts(name: str, column: pd.Series) -> tuple[str, list[Part], str]:
+    """The kind of a column and its parts, or the reason why it is left out."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if column.nunique(dropna=False) == 1:
+        return "", [], "constant: the same value in every row"
+    if is_boolean(column):
+        return "boolean", [Part("number", floats(column))], ""
+    if is_number(column):
+        return "numeric", [Part("number", floats(column))], number_id(name, column)
+    dates = as_dates(column)
+    if dates is not None:
+        return "date", date_parts(dates), ""
+    text = column.astype(str).where(column.notna())
+    if len(text) >= FEWEST_ROWS_OF_AN_ID and text.is_unique:
+        return "", [], "id-like: a different text in every row"
+    codes, _ = pd.factorize(text, sort=True)
+    return "categorical", [Part("category", np.where(codes < 0, np.nan, codes))], ""
+
+
+def is_boolean(column: pd.Series) -> bool:
+    """True of a boolean column, also where missing values made objects of its cells."""
+    return bool(pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.infer_dtype(column, skipna=True) == "boolean")
+
+
+def is_number(column: pd.Series) -> bool:
+    """True of numbers and durations, also where they are kept as objects."""
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    return kind in {"integer", "floating", "mixed-integer-float", "decimal", "timedelta64", "timedelta"}
+
+
+def floats(column: pd.Series) -> Floats:
+    """Numbers, booleans or durations (in seconds) as float64 with NaN for what is missing."""
+    if pd.api.types.is_timedelta64_dtype(column.dtype):
+        column = column.dt.total_seconds()
+    values: Floats = pd.Series(column, dtype="object").where(column.notna(), np.nan).to_numpy(dtype="float64")
+    return values
+
+
+def number_id(name: str, column: pd.Series) -> str:
+    """Why a column of whole numbers, all different, is a row's name and not a measurement; else nothing.
+
+    A measurement may well be different in every row; a name is also dense, or in order, or called one.
+    """
+    values = floats(column)
+    if len(values) < FEWEST_ROWS_OF_AN_ID or np.isnan(values).any() or (values != np.round(values)).any():
+        return ""
+    if len(np.unique(values)) < len(values):
+        return ""
+    dense = values.max() - values.min() == len(values) - 1
+    ordered = bool((np.diff(values) > 0).all())
+    return "id-like: a different whole number in every row" if dense or ordered or ID_NAME.search(name) else ""
+
+
+def as_dates(column: pd.Series) -> pd.Series | None:
+    """The column as moments in time where it holds dates, or texts that are all ISO dates; else None."""
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        return pd.to_datetime(column, utc=True)
+    present = column.dropna()
+    moments = pd.api.types.infer_dtype(present) in {"date", "datetime"}
+    if not moments and not present.map(lambda cell: isinstance(cell, str) and bool(ISO_DATE.fullmatch(cell))).all():
+        return None
+    dates = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
+    return dates if dates.notna().sum() == len(present) else None
+
+
+def date_parts(dates: pd.Series) -> list[Part]:
+    """Days since 1970 for the trend, and the month, weekday and hour where they differ at all."""
+    days = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+    numbers = [days, dates.dt.month, dates.dt.day_of_week, dates.dt.hour]
+    arrays = [part.to_numpy(dtype="float64", na_value=np.nan) for part in numbers]
+    return [Part("number", array) for array in arrays if len(np.unique(array[~np.isnan(array)])) > 1] or [
+        Part("number", arrays[0])
+    ]

@@ -1,0 +1,54 @@
+"""Arms: the same number of tries for everybody, and losses of one's own."""
+
+import pytest
+
+from lossmith.compare.arms import BASELINE, TRIES, Arm, check_arms, choose_arms, default_arms, points, source_text
+from lossmith.errors import InputError, LossmithError
+
+
+def test_every_default_arm_has_the_same_number_of_tries_and_works():
+    arms = default_arms()
+    assert arms[0].name == BASELINE
+    assert len({arm.name for arm in arms}) == len(arms)
+    assert all(len(arm.grid) == TRIES for arm in arms)
+    check_arms(arms, 3)
+
+
+def test_an_arm_with_another_number_of_tries_cannot_be_made():
+    with pytest.raises(ValueError, match=f"every arm has {TRIES}"):
+        Arm("greedy", "", "", "focal(gamma={gamma})", grid=points(gamma=(1, 2, 3, 4)))
+
+
+def test_given_losses_stand_beside_the_baseline_and_names_are_default_arms():
+    arms = choose_arms(["focal", "focal(gamma=3)", "0.5*focal + 0.5*poly", "focal"])
+    assert [arm.name for arm in arms] == [BASELINE, "focal", "focal(gamma=3)", "0.5*focal + 0.5*poly"]
+    assert arms[1].describe()["grid"] == {"gamma": [0.5, 1.0, 2.0]}
+    assert arms[2].spec(0) == arms[2].spec(2) == "focal(gamma=3)"
+    check_arms(arms, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("focall", "focal"),
+        ("focal(gamma=-1)", "gamma"),
+        ("focal(gama=1)", "gamma"),
+        ("mse", "mse"),
+        ("zero_one", "zero_one"),
+        ("focal(reduction=none)", "one number"),
+        ("no_such_file.py:Loss", "no_such_file.py"),
+        ("__import__('os')", "read"),
+        (" ", "empty"),
+    ],
+)
+def test_losses_that_cannot_be_trained_are_refused_with_one_sentence(text, said):
+    with pytest.raises(LossmithError, match=said) as caught:
+        check_arms(choose_arms([text]), 3)
+    assert isinstance(caught.value, InputError)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_text_of_ones_own_file_belongs_to_the_arm(tmp_path):
+    (tmp_path / "mine.py").write_text("first")
+    arm = choose_arms([f"2*{tmp_path}/mine.py:Mine(gamma=2) + focal"])[1]
+    assert source_text(arm) == "first"
