@@ -27,11 +27,11 @@ _HOMES = {
 _MODULES = ("compare", "errors", "functional", "metrics", "spec")
 
 if TYPE_CHECKING:
-    from lossmith import compare as compare
     from lossmith import errors as errors
     from lossmith import functional as functional
     from lossmith import metrics as metrics
     from lossmith import spec as spec
+    from lossmith.compare import compare as compare  # the package, which is called like its function
     from lossmith.errors import LossmithError as LossmithError
     from lossmith.flow.domain import set_checks as set_checks
     from lossmith.flow.parameter import param as param

@@ -178,14 +178,16 @@ def list_losses(
 ) -> None:
     """List every loss with its family, its parameters and what it is."""
     from rich.console import Console
-    from rich.text import Text
+    from rich.table import Table
 
     from lossmith import spec
 
-    console = Console(highlight=False)
     rows = spec.catalogue(family)
     for name in dict.fromkeys(row["family"] for row in rows):
-        console.print(Text(name, style="bold"))
+        table = Table(title=name, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
+        table.add_column(no_wrap=True)
+        table.add_column()
         for row in (row for row in rows if row["family"] == name):
             call = f"{row['name']}({row['parameters']})" if row["parameters"] else row["name"]
-            console.print(Text(f"  {call:<36} {row['summary']}"))
+            table.add_row(call, row["summary"].replace("`", ""))
+        Console(highlight=False, markup=False).print(table)

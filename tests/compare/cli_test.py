@@ -170,7 +170,16 @@ def test_an_interrupt_leaves_a_valid_partial_report(tmp_path, number):
 
 def test_a_killed_comparison_goes_on_to_the_same_results(tmp_path):
     write(tmp_path, blobs(60))
-    words = ("compare", "table.csv", "--target", "y", *SMALL, "--repeats", "4", "--quiet", "--out")
+    words = (
+        "compare",
+        "table.csv",
+        "--target=y",
+        "--losses=focal",
+        "--model=linear",
+        "--repeats=4",
+        "--quiet",
+        "--out",
+    )
     whole = start(tmp_path, *words, "whole")
     assert whole.wait(timeout=120) == 0
     killed = start(tmp_path, *words, "killed")
@@ -178,7 +187,7 @@ def test_a_killed_comparison_goes_on_to_the_same_results(tmp_path):
     killed.kill()
     killed.communicate()
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed" / "parts").glob("*.json")}
-    assert len(before) < 12
+    assert len(before) < 8
     assert not (tmp_path / "killed" / "results.json").exists()
     damaged = next((tmp_path / "killed" / "parts").glob("*.json"))
     damaged.write_text(damaged.read_text()[:100])
@@ -262,7 +271,7 @@ def test_losses_that_die_hang_or_overflow_are_listed_with_the_reason(tmp_path, c
     assert records["mine.py:HangingLoss"]["status"] == "timeout"
     assert "not finite" in records["mine.py:WildLoss"]["reason"]
     for sentence in ("memory", "stopped after 10 s", "not finite"):
-        assert sentence in out
+        assert sentence in " ".join(out.split())
         assert sentence in err
 
 
@@ -311,7 +320,16 @@ def test_an_edited_loss_has_another_key(tmp_path):
 def test_fresh_starts_over(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, blobs())
-    words = ("compare", "table.csv", "--target=y", "--losses", "poly(epsilon=1)", "--model=linear", "--repeats=1")
+    words = (
+        "compare",
+        "table.csv",
+        "--target=y",
+        "--losses",
+        "poly(epsilon=1)",
+        "--model=linear",
+        "--repeats=1",
+        "--jobs=1",
+    )
     parts = tmp_path / "lossmith-report" / "table" / "parts"
     call(capsys, monkeypatch, *words)
     before = {path.name: path.stat().st_mtime_ns for path in parts.iterdir()}

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-COMMAND = [sys.executable, "-c", "from lossmith.cli import main; main()"]
+# A shell without job control starts what runs in the background deaf to Ctrl-C, and children inherit that.
+HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{HEARING}; from lossmith.cli import main; main()"]
 
 
 def blobs(rows: int = 120, classes: int = 2, seed: int = 0) -> pd.DataFrame:

@@ -38,10 +38,13 @@ def legal(name: str, parameters: dict[str, Any], x: Tensor, t: Tensor) -> Tensor
 
 
 def grid(name: str, parameters: dict[str, Any], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Every edge against every target, and close neighbours of the targets, where differences cancel."""
-    t = torch.tensor(TARGETS, dtype=dtype)
-    x = torch.cat([jittered((*EDGES, 1e20, -1e20), dtype), t, t.nextafter(t + 1), t * 1.001, t - 1e-4])
-    x, t = (side.flatten() for side in torch.meshgrid(x, t, indexing="ij"))
+    """Every edge against every target, and the targets against close neighbours, where differences cancel."""
+    targets = torch.tensor(TARGETS, dtype=dtype)
+    moved = jittered(EDGES, dtype)[len(EDGES) :: 3]
+    edges = torch.cat([torch.tensor((*EDGES, 1e20, -1e20), dtype=dtype), moved])
+    x, t = (side.flatten() for side in torch.meshgrid(edges, targets, indexing="ij"))
+    x = torch.cat([x, targets, targets.nextafter(targets + 1), targets * 1.001, targets - 1e-4])
+    t = torch.cat([t, targets.repeat(4)])
     keep = legal(name, parameters, x, t)
     return x[keep], t[keep]
 

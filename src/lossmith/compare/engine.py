@@ -237,12 +237,13 @@ def execute(
 def stopping_on_signals(stop: Stop) -> Iterator[None]:
     """Ctrl-C and SIGTERM ask for a stop; a second one interrupts at once, as usual.
 
-    Signals belong to the main thread, so in any other nothing is changed.
+    Signals belong to the main thread, so in any other nothing is changed; one that is ignored stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: handler for number, handler in handlers.items() if handler not in (None, signal.SIG_IGN)}
 
     def ask(number: int, frame: object) -> None:
         stop.interrupted = True

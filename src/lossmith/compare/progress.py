@@ -54,7 +54,7 @@ def bar(planned: int, done: int) -> Iterator[Step]:
         TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=planned, completed=done)
+        task = progress.add_task("starting workers", total=planned, completed=done)
 
         def step(record: dict[str, Any]) -> None:
             progress.update(task, advance=1, description=told({**record, "status": "ok"}))

@@ -1,0 +1,5 @@
+"""``python -m lossmith`` is the command line."""
+
+from lossmith.cli import main
+
+main()
