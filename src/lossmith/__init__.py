@@ -48,11 +48,16 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"lossmith.{name}")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if not name.startswith("_"):
-        public = importlib.import_module("lossmith.losses")
-        if name in _loss_names():
-            return getattr(public, name)
-    raise AttributeError(f"module 'lossmith' has no attribute {name!r}")
+    if name == "__all__":
+        return __dir__()
+    if name.startswith("__"):
+        raise AttributeError(f"module 'lossmith' has no attribute {name!r}")
+    public, known = importlib.import_module("lossmith.losses"), _loss_names()
+    if name in known:
+        return getattr(public, name)
+    from lossmith.flow.parameter import nearest
+
+    raise AttributeError(f"module 'lossmith' has no attribute {name!r}{nearest(name, known)}")
 
 
 def _loss_names() -> list[str]:

@@ -63,13 +63,19 @@ def spread(words: Sequence[str]) -> list[str]:
     """
     result: list[str] = []
     taking = False
-    for word in words:
-        taking = taking and not word.startswith("--") and not word.endswith(TABLE_ENDINGS)
+    for word in (part for word in words for part in apart(word)):
+        taking = taking and not word.startswith("--") and not word.lower().endswith(TABLE_ENDINGS)
         if taking and result[-1] != "--losses":
             result.append("--losses")
         result.append(word)
         taking = taking or word == "--losses"
     return result
+
+
+def apart(word: str) -> list[str]:
+    """``--losses=focal`` as its two words, so that more may follow it; any other word as it is."""
+    name, equals, value = word.partition("=")
+    return [name, value] if name == "--losses" and equals else [word]
 
 
 def show_version(asked: bool) -> None:
@@ -112,7 +118,9 @@ def compare(
     timeout: Annotated[str, typer.Option(help="Time for one run.")] = "1h",
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the report and the finished runs. [default: lossmith-report/<name of the data>]"),
+        typer.Option(
+            help="Folder for the report and the finished runs. [default: lossmith-report/<name of the data>-<target>]"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of splits, initial weights and batches.")] = 0,
     jobs: Annotated[int | None, typer.Option(help="Worker processes. [default: all cores]")] = None,
@@ -128,6 +136,7 @@ def compare(
     """
     from lossmith.compare.engine import EngineError
     from lossmith.compare.session import DEMO, DEMO_TARGET, conduct
+    from lossmith.compare.store import StoreError
 
     if demo == (data is not None):
         raise InputError("give one table (CSV, TSV or Parquet) and its --target, or --demo.")
@@ -147,7 +156,7 @@ def compare(
             fresh=fresh,
             quiet=quiet,
         )
-    except EngineError as error:
+    except (EngineError, StoreError) as error:
         leave(str(error), FAILED)
     tell(comparison, as_json, quiet)
     raise typer.Exit(INTERRUPTED if comparison.interrupted else 0 if comparison.finished else FAILED)

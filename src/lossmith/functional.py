@@ -14,15 +14,21 @@ from torch import Tensor
 
 import lossmith.losses  # noqa: F401  (fills the registry)
 from lossmith.flow.loss import Input, Loss, registry
+from lossmith.flow.parameter import nearest
 
+_made: dict[type[Loss], Callable[..., Tensor]] = {}
 _CALL = ("mask", "sample_weight", "num_items")  # what a loss takes when it is called, not when it is made
 
 
 def __getattr__(name: str) -> Callable[..., Tensor]:
     cls = registry.get(name.removesuffix("_loss")) if name.endswith("_loss") else None
+    if name == "__all__":
+        return __dir__()  # type: ignore[return-value]
     if cls is None:
-        raise AttributeError(f"module 'lossmith.functional' has no attribute {name!r}")
-    return _function(name, cls)
+        raise AttributeError(f"module 'lossmith.functional' has no attribute {name!r}{nearest(name, __dir__())}")
+    if cls not in _made:
+        _made[cls] = _function(name, cls)
+    return _made[cls]
 
 
 def __dir__() -> list[str]:

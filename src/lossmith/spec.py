@@ -4,6 +4,7 @@ A specification such as ``"focal(gamma=2) + 0.5*poly"`` is parsed, never evaluat
 """
 
 import ast
+import hashlib
 import importlib.util
 import inspect
 import re
@@ -19,7 +20,8 @@ from lossmith.flow.parameter import nearest
 from lossmith.flow.sum import WeightedSum
 
 EXAMPLE = "focal(gamma=2) + 0.5*poly"
-LONGEST = 2000  # characters of a specification
+LONGEST = 1_000_000  # characters of a specification, which may hold a weight for each of many classes
+_ONE_FILE = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)(?=$|\([^()]*\)$)")  # then spaces do no harm
 _FILE = re.compile(r"(?P<path>[^\s*+()]+\.py):(?P<name>[A-Za-z_]\w*)")
 
 
@@ -39,8 +41,10 @@ def create(spec: "str | Loss | WeightedSum") -> Loss | WeightedSum:
     """
     if isinstance(spec, Loss | WeightedSum):
         return spec
-    if not isinstance(spec, str) or not spec.strip() or len(spec) > LONGEST:
-        raise SpecError(f"a loss is a specification such as 'focal(gamma=2)' of at most {LONGEST} characters")
+    if not isinstance(spec, str) or not spec.strip():
+        raise SpecError(f"a loss is a specification such as {EXAMPLE!r}, or a loss; not {spec!r}")
+    if len(spec) > LONGEST:
+        raise SpecError(f"a specification has at most {LONGEST:,} characters; this one has {len(spec):,}")
     files: dict[str, type[Loss]] = {}
 
     def stand_in(match: re.Match[str]) -> str:
@@ -48,12 +52,11 @@ def create(spec: "str | Loss | WeightedSum") -> Loss | WeightedSum:
         files[word] = _from_file(match["path"], match["name"])
         return word
 
-    text = _FILE.sub(stand_in, spec.strip())
+    text = (_ONE_FILE if _ONE_FILE.fullmatch(spec.strip()) else _FILE).sub(stand_in, spec.strip())
     try:
-        tree = ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise SpecError(f"cannot read the loss {spec!r}; write it like {EXAMPLE!r}") from None
-    return _build(tree, spec, files)
+        return _build(ast.parse(text, mode="eval").body, spec, files)
+    except (SyntaxError, RecursionError, MemoryError):
+        raise SpecError(f"cannot read the loss {spec[:80]!r}; write it like {EXAMPLE!r}") from None
 
 
 def _build(node: ast.expr, spec: str, files: dict[str, type[Loss]]) -> Loss | WeightedSum:
@@ -70,6 +73,9 @@ def _build(node: ast.expr, spec: str, files: dict[str, type[Loss]]) -> Loss | We
         case ast.Name(name):
             return _find(name, spec, files)()
         case ast.Call(ast.Name(name), [], keywords) if all(k.arg for k in keywords):
+            words = [k.arg for k in keywords]
+            if len(set(words)) < len(words):
+                raise SpecError(f"a parameter is given twice in the loss {spec!r}")
             return _find(name, spec, files)(**{str(k.arg): _value(k.value, spec) for k in keywords})
     raise SpecError(
         f"cannot read {ast.unparse(node)!r} in the loss {spec!r}; write it like 'focal(gamma=2) + 0.5*poly'"
@@ -110,33 +116,36 @@ def _from_file(path: str, name: str) -> type[Loss]:
         raise SpecError(
             f"{path}:{name} is not a loss class; build it on a family, or decorate a formula with from_function"
         )
-    if cls.__module__ == module.__name__:
+    if cls.__module__ == module.__name__ and ":" not in cls.spec_name:
         cls.spec_name = f"{path}:{name}"
     return cls
 
 
 def _module(path: str) -> ModuleType:
-    """Run a file once, under a name that stays the same, so that its classes can be pickled and found again."""
+    """Run a file, once as long as it stays as it is, with its folder on the path for what it imports itself."""
     file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise SpecError(f"there is no file {path}")
-    known = next((m for m in list(sys.modules.values()) if getattr(m, "__lossmith_file__", None) == str(file)), None)
-    if known is not None:
+    state = f"{file} {file.stat().st_mtime_ns}"
+    name = f"lossmith_file_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__lossmith_file__", None) == state:
         return known
-    found = importlib.util.spec_from_file_location(re.sub(r"\W", "_", str(file.with_suffix(""))).strip("_"), file)
+    found = importlib.util.spec_from_file_location(name, file)
     assert found is not None
     assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    module.__lossmith_file__ = str(file)  # type: ignore[attr-defined]
-    sys.modules[found.name] = module
+    module = sys.modules[name] = importlib.util.module_from_spec(found)
+    module.__lossmith_file__ = state  # type: ignore[attr-defined]
+    sys.path.insert(0, str(file.parent))
     try:
         found.loader.exec_module(module)
-    except LossmithError:
-        del sys.modules[found.name]
-        raise
-    except Exception as error:  # anything at all may be wrong in the user's own file
-        del sys.modules[found.name]
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, LossmithError | KeyboardInterrupt):
+            raise
         raise SpecError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(file.parent))
     return module
 
 

@@ -71,6 +71,30 @@ def test_shards_merge(case: Case) -> None:
     torch.testing.assert_close(loss.reduce(parts[0].merge(*parts[1:])), loss(input, target))
 
 
+@pytest.mark.parametrize("normalizer", ["weight", "count", "positives", 3.0])
+@every
+def test_weight_0_is_a_mask_but_for_the_count(case: Case, normalizer: str | float) -> None:
+    if normalizer == "positives" and case.cls.family == "residual":
+        return
+    input, target = case.data()
+    keep = torch.tensor([1, 0, 1, 1, 0, 1, 0, 1]).bool()
+    loss = case.loss(normalizer=normalizer)
+    one, two = loss.partial(input, target, sample_weight=keep.double()), loss.partial(input, target, mask=keep)
+    torch.testing.assert_close(one.total, two.total)
+    if normalizer in ("weight", "positives"):
+        torch.testing.assert_close(one.weight, two.weight)
+
+
+@separable
+def test_weights_can_be_learnt_from_0(case: Case) -> None:
+    """The gradient of a weight is the loss of its unit, at weight 0 too (learning to reweight starts there)."""
+    input, target = case.data()
+    weight = torch.zeros(target.shape[:1], dtype=torch.float64, requires_grad=True)
+    (grad,) = torch.autograd.grad(case.loss(reduction="sum")(input, target, sample_weight=weight), weight)
+    none = case.loss(reduction="none")(input, target)
+    torch.testing.assert_close(grad, none.flatten(1).sum(1) if none.dim() > 1 else none)
+
+
 @separable
 def test_micro_batches_are_one_batch(case: Case) -> None:
     """With num_items, losses and gradients of unequal micro-batches add up to those of the whole."""

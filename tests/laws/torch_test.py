@@ -107,6 +107,7 @@ def test_weights_move_with_the_module() -> None:
 
 
 KEPT = torch.tensor([0, 1, 1, 1, 0, 1, 1, 1]).bool()
+WEIGHT = torch.tensor([1.0, 2, 0.5, 3, 1, 1, 4, 2], dtype=torch.float64)
 
 
 def two_ranks(rank: int, cases: list[Case], init: str, results: str) -> None:
@@ -118,11 +119,10 @@ def two_ranks(rank: int, cases: list[Case], init: str, results: str) -> None:
         input, target = case.data()
         part = slice(0, 3) if rank == 0 else slice(3, 8)
         xs = tuple(x.clone().requires_grad_() for x in leaves(input))
-        loss = case.loss(process_group="world")
-        value = loss(
-            packed(tuple(x[part] for x in xs)), target[part], mask=torch.tensor([0, 1, 1, 1, 0, 1, 1, 1])[part] > 0
-        )
-        grads = torch.autograd.grad(value, xs) if case.cls.differentiable else ()
+        weight = WEIGHT.clone().requires_grad_()
+        given = packed(tuple(x[part] for x in xs))
+        value = case.loss(process_group="world")(given, target[part], mask=KEPT[part], sample_weight=weight[part])
+        grads = torch.autograd.grad(value, (*xs, weight)) if case.cls.differentiable else ()
         for grad in grads:
             dist.all_reduce(grad)
         found.append((value.detach(), tuple(grad / 2 for grad in grads)))
@@ -139,8 +139,9 @@ def test_two_ranks_are_one(tmp_path) -> None:  # type: ignore[no-untyped-def]
     for case, (value, grads) in zip(CASES, torch.load(results, weights_only=True), strict=True):
         input, target = case.data()
         xs = tuple(x.clone().requires_grad_() for x in leaves(input))
-        whole = case.loss()(packed(xs), target, mask=KEPT)
+        weight = WEIGHT.clone().requires_grad_()
+        whole = case.loss()(packed(xs), target, mask=KEPT, sample_weight=weight)
         torch.testing.assert_close(value, whole.detach(), msg=case.label)
         if case.cls.differentiable:
-            for a, b in zip(grads, torch.autograd.grad(whole, xs), strict=True):
+            for a, b in zip(grads, torch.autograd.grad(whole, (*xs, weight)), strict=True):
                 torch.testing.assert_close(a, b, msg=case.label)

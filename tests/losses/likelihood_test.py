@@ -568,6 +568,24 @@ def test_a_class_that_is_ruled_out_takes_no_part() -> None:
     assert torch.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("q", [1e-3, 1e-6, 1e-8])
+@pytest.mark.parametrize("logp", [-0.1, -0.6, -5.0, -80.0])
+def test_gce_of_a_small_q_is_cross_entropy(q: float, logp: float) -> None:
+    """(1 - p^q) / q = -log p (1 + q log p / 2 + ...), whichever branch computes it."""
+    got = lossmith.GeneralizedCrossEntropyLoss(q=q).formula(torch.tensor(logp), torch)
+    assert got.item() == pytest.approx(-math.expm1(q * logp) / q, rel=1e-5)
+
+
+def test_classes_in_a_narrow_type_are_not_taken_for_ignored() -> None:
+    """156 is -100 in eight bits."""
+    loss = lossmith.CrossEntropyLoss(reduction="none")(torch.zeros(1, 200), torch.tensor([156], dtype=torch.uint8))
+    assert loss.item() == pytest.approx(math.log(200))
+
+
+def test_an_untrained_head_is_not_taken_for_probabilities() -> None:
+    lossmith.BCEWithLogitsLoss()(torch.zeros(64), torch.zeros(64))
+
+
 def test_probabilities_where_logits_belong_are_warned_of_once() -> None:
     """Softmax applied twice is the commonest mistake; the input is never reinterpreted."""
     loss, p = lossmith.CrossEntropyLoss(), noise(4, 3).softmax(1)

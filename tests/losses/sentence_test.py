@@ -255,7 +255,7 @@ SENTENCES: list[tuple[str, Callable[[], Any], type[LossmithError], str]] = [
         "pos_weight over classes",
         lambda: lossmith.CrossEntropyLoss(pos_weight=2.0)(torch.zeros(2, 3), torch.tensor([0, 1])),
         ParameterError,
-        "CrossEntropyLoss: pos_weight belongs to a binary target; over classes use alpha=",
+        "CrossEntropyLoss: pos_weight belongs to a binary link; over classes use alpha=",
     ),
 ]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lossmith.errors import DomainError
 
@@ -32,7 +32,11 @@ def set_checks(mode: str) -> None:
 
 def may_look(x: Tensor) -> bool:
     """Whether the values of `x` may be read now without breaking a graph, a transform or the speed of a GPU."""
-    if torch.compiler.is_compiling() or _mode == "never" or torch._C._functorch.is_functorch_wrapped_tensor(x):
+    if torch.compiler.is_compiling() or _mode == "never" or x.device.type == "meta":
+        return False
+    if type(x) not in (Tensor, nn.Parameter) or torch._C._len_torch_dispatch_stack():  # fake, distributed, traced
+        return False
+    if torch._C._functorch.is_functorch_wrapped_tensor(x):
         return False
     return _mode == "always" or x.device.type == "cpu"
 
@@ -62,8 +66,11 @@ class Domain:
 
     def check(self, owner: str, name: str, x: Tensor) -> None:
         """Raise a `DomainError` that says how many values are outside, and shows the first."""
-        if x.numel() == 0 or not may_look(x) or self.clean(x):
-            return
+        if x.numel() and may_look(x) and not self.clean(x):
+            self.refuse(owner, name, x)
+
+    def refuse(self, owner: str, name: str, x: Tensor) -> None:
+        """As `check`, with a look in any case."""
         bad = self.outside(x)
         count = int(bad.sum())
         if count:

@@ -68,10 +68,6 @@ class LabelledLoss(Loss, family=""):
 
     def class_costs(self, classes: int, like: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """[C] each: what a mistake on a class costs, and how much a unit of it counts; None for 1 throughout."""
-        if self.pos_weight is not None:
-            raise ParameterError(
-                f"{type(self).__name__}: pos_weight belongs to a binary target; over classes use alpha="
-            )
         for name, vector in (("weight", self.weight), ("alpha", self.alpha)):
             if vector is not None and vector.shape != (classes,):
                 raise ShapeError(

@@ -7,13 +7,14 @@ A subclass that names a `family` is abstract; any other is final and enters the 
 import functools
 import inspect
 import re
+import sys
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from lossmith.errors import ParameterError
+from lossmith.errors import ParameterError, ShapeError
 from lossmith.flow.domain import Domain, Interval
 from lossmith.flow.function import FromFunction
 from lossmith.flow.parameter import Parametrised, integer_or_none, number, param, spell
@@ -49,8 +50,13 @@ class Arithmetic:
 
         return WeightedSum.of(self) + WeightedSum.of(other)
 
+    def __radd__(self, other: Any) -> "WeightedSum":
+        from lossmith.flow.sum import WeightedSum
+
+        return WeightedSum.of(self) if other == 0 else WeightedSum.of(other) + self  # sum() starts at 0
+
     def __sub__(self, other: "Arithmetic") -> "WeightedSum":
-        return self + other * -1.0
+        return self + (other * -1.0 if isinstance(other, Arithmetic) else other)
 
 
 class Loss(Arithmetic, FromFunction, Parametrised):
@@ -72,11 +78,12 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         read=_normalizer,
         rule='"weight", "count", "positives" or a number above 0',
         about="what a mean divides by: the sum of class and sample weights, the number of units that are not "
-        "ignored, the number of positive ones, or a fixed number",
+        "ignored, the number of positive ones (over classes: of any but class 0), or a fixed number",
     )
     process_group: Any = param(
         default=None,
         read=lambda group: group,
+        rule="a group, or None",
         about='a torch.distributed group or "world": the mean is then over all ranks, exactly, under DDP and FSDP',
     )
 
@@ -86,15 +93,19 @@ class Loss(Arithmetic, FromFunction, Parametrised):
 
     def __init_subclass__(cls, family: str | None = None) -> None:
         super().__init_subclass__()
-        if cls.name:
-            raise TypeError(f"{cls.__mro__[1].__name__} is final: wrap it, or write a formula on its family")
+        final = [base.__name__ for base in cls.__mro__[1:] if getattr(base, "name", "")]
+        if final:
+            raise TypeError(f"{final[0]} is final: wrap it, or write a formula on its family")
         if family is None:
             _register(cls)
         else:
             cls.family = family
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *unnamed: Any, **options: Any) -> None:
         owner = type(self).__name__
+        if unnamed:
+            first = next(iter(self.parameters_))
+            raise ParameterError(f"{owner}: parameters are given by name, such as {first}={unnamed[0]!r}")
         if not self.name:
             raise TypeError(f"{owner} is a family, without a formula of its own: use one of its losses, or write one")
         super().__init__(**options)
@@ -107,8 +118,10 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     def _own_forward(self) -> None:
         """Give this loss with these parameters a code object of its own: Dynamo keeps 8 compiled versions per code
         object and no more, so twenty values of gamma that shared one would fall back to eager silently."""
-        if not torch.compiler.is_compiling():
-            self.forward = MethodType(_forward_of(str(self)), self)  # type: ignore[method-assign]
+        if type(self).forward is Loss.forward and not torch.compiler.is_compiling():
+            values = ((name, getattr(self, name)) for name in self.parameters_ if name != "process_group")
+            key = tuple((k, tuple(v.shape) if isinstance(v, Tensor) else v) for k, v in values)
+            self.forward = MethodType(_forward_of(self.spec_name, key), self)  # type: ignore[method-assign]
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "forward"}
@@ -182,18 +195,23 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         keep = shown = kept(owner, units, target, self.ignore_index, mask)
         if sample_weight is not None:
             sample_weight = sample_weights(owner, units, sample_weight, keep, inputs[0])
-            shown = sample_weight > 0
+            # What weighs nothing is hidden, unless the weight itself is being learnt.
+            shown = keep if sample_weight.requires_grad else sample_weight > 0
         if shown is not None:
             inputs = tuple(units.hide(x, shown, self.legal_input()) for x in inputs)
             target = units.hide(target, shown, self.legal_target(target, units))
         self.check(inputs, target, units)
         value, weight = self.evaluate(inputs, target, units)
+        if not isinstance(value, Tensor) or value.shape != units.shape:
+            shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ShapeError(f"{owner}: the formula must return one value per unit, {list(units.shape)}, not {shape}")
         if sample_weight is not None:
             value = value * sample_weight
             weight = sample_weight if weight is None else weight * sample_weight
         share = weight if self.normalizer == "weight" else None
         if self.normalizer == "positives":
             share = self.positives(target, units).to(value)
+            share = share if sample_weight is None else share * sample_weight
         if keep is None:
             return value, share
         return torch.where(keep, value, 0.0), keep.to(value) if share is None else torch.where(keep, share, 0.0)
@@ -222,13 +240,27 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         """
         if self.process_group is not None:
             partial = partial.all_reduce(self.process_group)
+        if num_items is not None:
+            return divide(partial.total, self._items(num_items))
         if self.reduction == "sum":
             return partial.total
-        if num_items is not None:
-            return self.finish(divide(partial.total, num_items))
         if isinstance(self.normalizer, float):
             return self.finish(divide(partial.total, self.normalizer))
         return self.finish(partial.mean())
+
+    def _items(self, num_items: float | Tensor) -> float | Tensor:
+        """Check that dividing by a count of one's own has a meaning here."""
+        owner = type(self).__name__
+        if self.reduction != "mean" or self.reductions == ("mean",):
+            what = "root of a mean: merge partials instead" if self.reductions == ("mean",) else f"{self.reduction}"
+            raise ParameterError(f"{owner}: num_items divides a mean, and this loss returns a {what}")
+        if isinstance(num_items, Tensor):
+            if num_items.dim():
+                raise ShapeError(f"{owner}: num_items must be one number; it has shape {list(num_items.shape)}")
+            Interval(0).check(owner, "num_items", num_items)
+        elif isinstance(num_items, bool | str) or not Interval(0).holds(num_items) or num_items == float("inf"):
+            raise ParameterError(f"{owner}: num_items must be a number of at least 0, not {num_items!r}")
+        return num_items
 
     # How a loss is written ----------------------------------------------------------------------------------------
     def __str__(self) -> str:
@@ -243,27 +275,30 @@ class Loss(Arithmetic, FromFunction, Parametrised):
 
 def _register(cls: type[Loss]) -> None:
     """Enter a final class in the registry, under its name in words: FocalLoss is "focal"."""
-    stem = cls.__name__.removesuffix("Loss") or cls.__name__
+    stem = cls.__name__.removesuffix("Loss").removesuffix("_loss") or cls.__name__
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", stem).lower()
-    taken = registry.get(name)
+    own_file = hasattr(sys.modules.get(cls.__module__), "__lossmith_file__")  # addressed as path.py:Name, see spec
+    taken = None if own_file else registry.get(name)
     if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
         raise TypeError(f'there is a loss named "{name}" already, {taken.__module__}.{taken.__name__}; rename yours')
     cls.name = cls.spec_name = name
-    family_text = inspect.getdoc(cls.__mro__[1]) or ""
+    family_text = next((doc for base in cls.__mro__[1:] if "Shapes:" in (doc := inspect.getdoc(base) or "")), "")
     parts = [
         inspect.cleandoc(cls.__doc__ or "A loss without a description."),
         family_text[family_text.find("Shapes:") :],
         _parameter_text(cls),
     ]
     cls.__doc__ = "\n\n".join(parts)
-    registry[name] = cls
+    if not own_file:
+        registry[name] = cls
 
 
-@functools.cache
-def _forward_of(spec: str) -> FunctionType:
-    """A copy of `forward` with a code object of its own, the same one for the same specification."""
+@functools.lru_cache(maxsize=1024)
+def _forward_of(name: str, parameters: tuple[tuple[str, Any], ...]) -> FunctionType:
+    """A copy of `forward` with a code object of its own, the same one for the same parameters."""
+    del parameters
     shared = Loss.forward
-    twin = FunctionType(shared.__code__.replace(co_qualname=spec), shared.__globals__, shared.__name__)
+    twin = FunctionType(shared.__code__.replace(co_qualname=name), shared.__globals__, shared.__name__)
     twin.__kwdefaults__ = shared.__kwdefaults__
     return twin
 

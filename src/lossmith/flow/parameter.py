@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lossmith.errors import ParameterError
-from lossmith.flow.domain import Interval
+from lossmith.flow.domain import Interval, may_look
 
 INF = float("inf")
 
@@ -28,7 +28,9 @@ class Parameter:
     def parse(self, owner: str, name: str, value: Any) -> Any:
         try:
             return self.read(value)
-        except (TypeError, ValueError, RuntimeError):
+        except RecursionError:
+            raise  # not the fault of the value: a specification nested too deeply
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             raise ParameterError(f"{owner}: {name} must be {self.rule}, not {value!r}") from None
 
 
@@ -93,8 +95,8 @@ class Parametrised(nn.Module):
             raise ParameterError(f"{owner}: no parameter {word!r}{nearest(word, self.parameters_)}")
         for name, parameter in self.parameters_.items():
             value = parameter.parse(owner, name, options.get(name, parameter.default))
-            if isinstance(value, Tensor):
-                self.register_buffer(name, value)
+            if parameter.read is weights_or_none:
+                self.register_buffer(name, value)  # None too: a tensor that is set later is then a buffer as well
             else:
                 setattr(self, name, value)
 
@@ -121,6 +123,8 @@ def integer_or_none(value: Any) -> int | None:
     """Read an integer, or None."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
         raise TypeError
+    if value is not None and not -(2**63) <= int(value) < 2**63:
+        raise ValueError
     return None if value is None else int(value)
 
 
@@ -128,9 +132,11 @@ def weights_or_none(value: Any) -> Tensor | None:
     """Read a number or one number per class, finite and at least 0, as a tensor in floating point; or None."""
     if value is None:
         return None
-    given = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.get_default_dtype())
+    given = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.get_default_dtype(), device="cpu")
     given = given.detach().clone() if given.is_floating_point() else given.to(torch.get_default_dtype())
-    if given.dim() > 2 or not bool(((given >= 0) & torch.isfinite(given)).all()):
+    if given.dim() > 2 or given.numel() == 0:
+        raise ValueError
+    if may_look(given) and not bool(((given >= 0) & torch.isfinite(given)).all()):
         raise ValueError
     return given
 
@@ -142,8 +148,7 @@ def spell(value: Any) -> str:
     ('2', '0.1', '[1, 2.5]', 'mean')
     """
     if isinstance(value, Tensor):
-        digits = 6 if value.dtype == torch.float32 else 15
-        return spell(_rounded(value.tolist(), digits, value.dtype))
+        return spell(_shortest(value))
     if isinstance(value, list | tuple):
         return "[" + ", ".join(spell(item) for item in value) + "]"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
@@ -151,13 +156,14 @@ def spell(value: Any) -> str:
     return str(value)
 
 
-def _rounded(value: Any, digits: int, dtype: torch.dtype) -> Any:
-    """The shortest decimal number that is the same number in `dtype`."""
-    if isinstance(value, list):
-        return [_rounded(item, digits, dtype) for item in value]
-    exact = torch.tensor(value, dtype=dtype)
-    shortest = (float(f"{value:.{d}g}") for d in range(digits, 18))
-    return next((v for v in shortest if torch.tensor(v, dtype=dtype) == exact), value)
+def _shortest(value: Tensor) -> Any:
+    """The numbers of a tensor with the fewest digits that are the same numbers in its dtype."""
+    exact = value.detach().cpu()
+    for digits in range(1, 18):
+        rounded = torch.tensor([float(f"{v:.{digits}g}") for v in exact.flatten().tolist()], dtype=torch.float64)
+        if torch.equal(rounded.to(exact.dtype).view(exact.shape), exact):
+            return rounded.view(exact.shape).tolist()
+    return exact.tolist()
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from lossmith.errors import ParameterError
 
 
 def divide(total: Tensor, weight: Tensor | float) -> Tensor:
-    """``total / weight``; 0 / 1 where the weight is 0: nothing counted costs nothing, and the graph is kept."""
+    """``total / weight``, and ``total / 1`` where the weight is 0: nothing counted costs nothing, the graph is kept."""
     if isinstance(weight, Tensor):
         return total / torch.where(weight > 0, weight, 1.0)
     return total / (weight if weight > 0 else 1.0)
@@ -46,10 +46,10 @@ class Partial(NamedTuple):
         if not (dist.is_available() and dist.is_initialized()):
             raise ParameterError("process_group: call torch.distributed.init_process_group before the loss")
         group = dist.group.WORLD if group == "world" else group
-        own = self.total
-        everyone = torch.stack([own.detach(), self.weight.detach()])
+        own = torch.stack(list(self))
+        everyone = own.detach().clone()
         dist.all_reduce(everyone, group=group)
-        return Partial(everyone[0] + dist.get_world_size(group) * (own - own.detach()), everyone[1])
+        return Partial(*(everyone + dist.get_world_size(group) * (own - own.detach())).unbind())
 
     def mean(self) -> Tensor:
         """``total / weight``, and 0 where nothing counted."""

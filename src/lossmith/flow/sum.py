@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from lossmith.errors import ParameterError
 from lossmith.flow.domain import Interval
 from lossmith.flow.loss import Arithmetic, Input, Loss
-from lossmith.flow.parameter import number
+from lossmith.flow.parameter import number, spell
 
 
 class WeightedSum(Arithmetic, nn.Module):
@@ -20,6 +20,11 @@ class WeightedSum(Arithmetic, nn.Module):
 
     def __init__(self, terms: list[tuple[float, Loss]]) -> None:
         super().__init__()
+        kinds = {loss.reduction for _, loss in terms}
+        if "none" in kinds and len(kinds) > 1:
+            raise ParameterError(
+                f"one value per unit and one number do not add up: reduction {' and '.join(sorted(kinds))}"
+            )
         self.factors = [factor for factor, _ in terms]
         self.losses = nn.ModuleList(loss for _, loss in terms)
 
@@ -38,7 +43,7 @@ class WeightedSum(Arithmetic, nn.Module):
     def __mul__(self, factor: float) -> "WeightedSum":
         try:
             factor = number(factor, Interval())
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ParameterError(f"a loss can be multiplied by a finite number, not by {factor!r}") from None
         return WeightedSum([(factor * f, loss) for f, loss in self.terms])
 
@@ -58,7 +63,7 @@ class WeightedSum(Arithmetic, nn.Module):
         __call__ = forward
 
     def __str__(self) -> str:
-        words = [str(loss) if f == 1 else f"{f:.15g}*{loss}" for f, loss in self.terms]
+        words = [str(loss) if f == 1 else f"{spell(f)}*{loss}" for f, loss in self.terms]
         return " + ".join(words).replace("+ -", "- ")
 
     def __repr__(self) -> str:

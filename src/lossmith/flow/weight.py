@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lossmith.errors import DomainError, DtypeError, ParameterError
 from lossmith.flow.domain import Interval, may_look
-from lossmith.flow.units import Units
+from lossmith.flow.units import Units, one_tensor
 
 Counts = Sequence[float] | Tensor
 
@@ -23,6 +23,7 @@ def kept(owner: str, units: Units, target: Tensor, ignore_index: int | None, mas
         if may_look(keep) and bool(keep.all()):
             keep = None
     if mask is not None:
+        one_tensor(owner, mask, "mask")
         if mask.dtype != torch.bool:
             raise DtypeError(f"{owner}: mask must be bool, True where a unit counts; it is {mask.dtype}")
         mask = units.spread(owner, "mask", mask)
@@ -32,7 +33,7 @@ def kept(owner: str, units: Units, target: Tensor, ignore_index: int | None, mas
 
 def sample_weights(owner: str, units: Units, weight: Tensor, keep: Tensor | None, like: Tensor) -> Tensor:
     """The weight of every unit, checked: finite and at least 0."""
-    weight = units.spread(owner, "sample_weight", weight).to(like)
+    weight = units.spread(owner, "sample_weight", one_tensor(owner, weight, "sample_weight")).to(like)
     if keep is not None:
         weight = torch.where(keep, weight, 0.0)
     Interval(0).check(owner, "sample_weight", weight)
@@ -74,7 +75,7 @@ def effective_number(counts: Counts, beta: float = 0.999) -> Tensor:
     >>> effective_number([5000, 1000, 300, 80, 20], beta=0.9999)
     tensor([0.0189, 0.0781, 0.2514, 0.9326, 3.7191])
     """
-    if not 0 <= beta < 1:
+    if not isinstance(beta, int | float) or not 0 <= beta < 1:
         raise ParameterError(f"effective_number: beta must be in [0, 1), not {beta!r}")
     n = _counts("effective_number", counts)
     log_beta = torch.tensor(beta, dtype=torch.float64).log()
@@ -84,10 +85,13 @@ def effective_number(counts: Counts, beta: float = 0.999) -> Tensor:
 
 
 def _counts(owner: str, counts: Counts) -> Tensor:
-    n = torch.as_tensor(counts, dtype=torch.float64)
+    try:
+        n = torch.as_tensor(counts, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise DomainError(f"{owner}: counts must be one number per class; got {counts!r}") from None
     if n.dim() != 1 or n.numel() < 2:
         raise DomainError(f"{owner}: counts must be one number per class for at least 2 classes; got {counts!r}")
-    Interval(0).check(owner, "counts", n)
+    Interval(0).refuse(owner, "counts", n)
     if not bool(n.sum() > 0):
         raise DomainError(f"{owner}: counts must hold at least one example; all {n.numel()} are 0")
     return n

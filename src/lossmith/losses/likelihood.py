@@ -18,6 +18,7 @@ from lossmith.flow.parameter import param, weights_or_none
 from lossmith.flow.units import Units, at_least_float32, elements, one_tensor, rows
 from lossmith.losses.link import BINARY, DOMAINS, LINKS, Link, log_p_all, log_p_binary, log_p_of
 
+ENOUGH = 32  # numbers, which all lie in [0, 1] by chance no more
 TINY = 1.2e-38  # the least normal number of float32: every power of it above -1 is finite
 
 
@@ -54,6 +55,8 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
         self._warn_of_probabilities = self.link in ("softmax", "sigmoid")
         if self.link in BINARY and self.alpha is not None and bool((self.alpha > 1).any()):
             raise ParameterError(f"{type(self).__name__}: alpha must be in [0, 1]: the share of the positives")
+        if self.link not in BINARY and self.pos_weight is not None:
+            raise ParameterError(f"{type(self).__name__}: pos_weight belongs to a binary link; over classes use alpha=")
         if self.link not in BINARY and self.alpha is not None and self.alpha.dim() == 0:
             raise ParameterError(f"{type(self).__name__}: over classes alpha must be one number per class")
 
@@ -62,7 +65,9 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
         input = one_tensor(owner, input)
         units = (elements if self.link in BINARY else rows)(owner, input, target)
         input = at_least_float32(input)
-        return (input,), target.to(input.dtype) if target.is_floating_point() else target, units
+        if target.dtype != torch.bool:  # as int64, or ignore_index would wrap around in a narrow type
+            target = target.to(input.dtype if target.is_floating_point() else torch.int64)
+        return (input,), target, units
 
     def legal_input(self) -> Domain | None:
         return DOMAINS[self.link]
@@ -76,8 +81,9 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
         super().check(inputs, target, units)
         input = inputs[0]
         if self._warn_of_probabilities and may_look(input):
-            self._warn_of_probabilities = False  # look once
-            if _looks_like_probabilities(input, units.axis):
+            enough = input.numel() >= (ENOUGH if units.axis is None else 1)
+            self._warn_of_probabilities = not enough  # look once
+            if enough and _looks_like_probabilities(input, units.axis):
                 other = "prob" if units.axis is not None else "binary_prob"
                 warnings.warn(
                     f'{type(self).__name__}: link="{self.link}" wants logits, and the input looks like '
@@ -93,8 +99,6 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
     def _evaluate_rows(self, z: Tensor, target: Tensor, axis: int, classes: int) -> tuple[Tensor, Tensor | None]:
         hard = not target.is_floating_point()
         cost, count = self.class_costs(classes, z)
-        if hard:
-            target = target.long()
         if hard and not self.label_smoothing:
             value = self.formula(log_p_of(self.link, z, target, axis), torch)
             return scaled(value, None if cost is None else cost[target]), None if count is None else count[target]
@@ -151,10 +155,8 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
 
 
 def _looks_like_probabilities(x: Tensor, axis: int | None) -> bool:
-    if (x.numel() < 32 and axis is None) or x.numel() == 0:
-        return False
     least, most = torch.aminmax(x.detach())
-    if not (least >= 0 and most <= 1):
+    if not 0 <= least < most <= 1:  # all the same is an untrained model
         return False
     return axis is None or bool(((x.sum(axis) - 1).abs() < 1e-4).all())
 
@@ -320,8 +322,7 @@ class GeneralizedCrossEntropyLoss(LikelihoodLoss):
     q: float = param(default=0.7, gt=0, le=1, about="how much wrong labels are resisted")
 
     def formula(self, logp: Any, xp: Any) -> Any:
-        near = xp.where(logp > -0.5, logp, xp.zeros_like(logp))
-        far = xp.where(
-            logp > -0.5, xp.zeros_like(logp) - 1, logp
-        )  # the slope of expm1 cancels for a small p, exp's not
-        return xp.where(logp > -0.5, -xp.expm1(self.q * near), 1 - xp.exp(self.q * far)) / self.q
+        x = self.q * logp
+        near = xp.where(x > -0.5, x, xp.zeros_like(x))
+        far = xp.where(x > -0.5, xp.zeros_like(x) - 1, x)  # for a small p the slope of expm1 cancels
+        return xp.where(x > -0.5, -xp.expm1(near), 1 - xp.exp(far)) / self.q

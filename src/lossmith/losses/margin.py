@@ -31,7 +31,8 @@ class MarginLoss(LabelledLoss, family="margin"):
             raise ParameterError(f"{type(self).__name__}: alpha must be in [0, 1]: the share of the positives")
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
-        if not self.differentiable and inputs[0].requires_grad and torch.is_grad_enabled():
+        wanted = inputs[0].requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        if wanted and not self.differentiable:
             warnings.warn(f"{type(self).__name__} is a metric: it has no gradient to train with", stacklevel=2)
         value = self.formula(target * inputs[0], torch)
         costs, counts = self.binary_costs(value)
@@ -111,8 +112,8 @@ class PerceptronLoss(MarginLoss):
 class ExponentialLoss(MarginLoss):
     """Exponential loss: ``exp(-m)``. It estimates half the log-odds; AdaBoost minimises it.
 
-    Below m = -75 it goes on along its tangent there, so that value and gradient stay finite in float32 where
-    exp(-m) is not: no model is that wrong and still worth its exact loss.
+    Below m = -75 it goes on along its tangent there, in every dtype: so the values, the gradients and their sums over
+    a batch stay finite in float32, whose exp ends at 88. No model is that wrong and still worth its exact loss.
 
     >>> float(ExponentialLoss().formula(torch.tensor(0.0), torch))
     1.0

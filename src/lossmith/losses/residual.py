@@ -10,7 +10,7 @@ from lossmith.errors import DtypeError, ShapeError
 from lossmith.flow.domain import Domain, Interval, NonZero
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import param
-from lossmith.flow.units import Units, at_least_float32, elements, floating
+from lossmith.flow.units import Units, at_least_float32, elements, floating, one_tensor
 
 
 class ResidualLoss(Loss, family="residual"):
@@ -314,9 +314,9 @@ class GaussianNLLLoss(RelativeLoss):
         return 0.5 * (xp.log(v) + r * (r / v)) + (0.5 * math.log(2 * math.pi) if self.full else 0.0)
 
     def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
-        if not (isinstance(input, tuple) and len(input) == 2):
+        if not (isinstance(input, tuple | list) and len(input) == 2):
             raise DtypeError("GaussianNLLLoss: input must be a pair of tensors (mean, variance)")
-        mean, variance = input
+        mean, variance = (one_tensor("GaussianNLLLoss", x, "mean and variance") for x in input)
         units = elements("GaussianNLLLoss", mean, target)
         floating("GaussianNLLLoss", variance, "variance")
         if variance.dim() != mean.dim() or any(
