@@ -15,7 +15,16 @@ from lossmith.flow.loss import Loss
 from tests.laws.cases import SHIPPED
 
 SOURCE = Path(lossmith.__file__).parent
-FLOORS = ["__main__", "cli", "compare", "functional spec", "losses", "flow", "metrics", "errors"]  # imports run downward only
+FLOORS = [
+    "__main__",
+    "cli",
+    "compare",
+    "functional spec",
+    "losses",
+    "flow",
+    "metrics",
+    "errors",
+]  # imports run downward only
 
 
 def floor(module: str) -> int:

@@ -63,7 +63,7 @@ def spread(words: Sequence[str]) -> list[str]:
     """
     result: list[str] = []
     taking = False
-    for word in (part for word in words for part in apart(word)):
+    for word in (part for given in words for part in apart(given)):
         taking = taking and not word.startswith("--") and not word.lower().endswith(TABLE_ENDINGS)
         if taking and result[-1] != "--losses":
             result.append("--losses")

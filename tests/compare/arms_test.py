@@ -33,7 +33,12 @@ def test_given_losses_stand_beside_the_baseline_and_names_are_default_arms():
         ("focall", "focal"),
         ("focal(gamma=-1)", "gamma"),
         ("focal(gama=1)", "gamma"),
-        ("mse", "mse"),
+        ("mse", "mse is a residual loss; a table with classes takes likelihood losses over classes"),
+        ("hinge", "hinge is a margin loss; a table"),
+        ("focal + 0.5*huber", "huber is a residual loss"),
+        ("focal(link=sigmoid)", "focal has the link sigmoid"),
+        ("0*poly", "gradient is zero"),
+        ("-1*poly", "makes cross-entropy larger"),
         ("zero_one", "zero_one"),
         ("focal(reduction=none)", "one number"),
         ("no_such_file.py:Loss", "no_such_file.py"),
@@ -52,3 +57,10 @@ def test_the_text_of_ones_own_file_belongs_to_the_arm(tmp_path):
     (tmp_path / "mine.py").write_text("first")
     arm = choose_arms([f"2*{tmp_path}/mine.py:Mine(gamma=2) + focal"])[1]
     assert source_text(arm) == "first"
+
+
+def test_a_file_in_a_path_with_spaces_belongs_to_the_arm_too(tmp_path):
+    (tmp_path / "sp ace").mkdir()
+    (tmp_path / "sp ace" / "mine.py").write_text("first")
+    for ending in ("Mine", "Mine(gamma=2)"):
+        assert source_text(choose_arms([f"{tmp_path}/sp ace/mine.py:{ending}"])[1]) == "first"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tables import COMMAND, blobs, start, without_times, write
 
 import lossmith
 from lossmith import cli
+from lossmith.compare import engine
 from lossmith.compare.arms import choose_arms
 from lossmith.compare.session import identity
 from lossmith.errors import InputError
@@ -60,6 +62,8 @@ def test_bad_tables_end_with_one_sentence_and_nothing_written(tmp_path, capsys, 
     ("words", "said"),
     [
         (("compare", "tabel.csv", "--target", "y"), 'tabel.csv does not exist; did you mean "table.csv"?'),
+        (("compare", "https://a.org/table.csv", "--target", "y"), "URLs are not read"),
+        (("compare", "table.csv", "--target", "y", "--losses", "hinge"), "--family likelihood"),
         (("compare", "table.csv", "--target", "Y"), 'no column "Y"; did you mean "y"?'),
         (("compare", "table.csv"), "no target given"),
         (("compare", ".", "--target", "y"), "is a folder"),
@@ -150,7 +154,7 @@ def test_more_repeats_keep_what_is_there_and_json_is_one_document(tmp_path, caps
     assert "2 of 4 runs are there already" in err
     document = json.loads(out)
     assert "records" not in document
-    assert document["files"]["report"] == "lossmith-report/table/report.html"
+    assert document["files"]["report"] == "lossmith-report/table-y/report.html"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -220,7 +224,7 @@ def test_a_budget_is_kept(tmp_path):
     spent = time.monotonic() - began
     assert process.returncode == 0
     assert 15 < spent < 20 * 1.1
-    results = json.loads((tmp_path / "lossmith-report" / "table" / "results.json").read_text())
+    results = json.loads((tmp_path / "lossmith-report" / "table-y" / "results.json").read_text())
     assert results["status"] == "partial"
 
 
@@ -263,7 +267,7 @@ def test_losses_that_die_hang_or_overflow_are_listed_with_the_reason(tmp_path, c
     words = ("compare", "table.csv", "--target", "y", "--losses", *losses, "--repeats", "1", "--timeout", "10s")
     code, out, err = call(capsys, monkeypatch, *words)
     assert code == 0
-    results = json.loads((tmp_path / "lossmith-report" / "table" / "results.json").read_text())
+    results = json.loads((tmp_path / "lossmith-report" / "table-y" / "results.json").read_text())
     records = {record["arm"]: record for record in results["records"]}
     assert records["mine.py:FineLoss"]["status"] == "ok"
     assert records["mine.py:FineLoss"]["ranking"] == records["cross_entropy"]["ranking"]
@@ -275,12 +279,33 @@ def test_losses_that_die_hang_or_overflow_are_listed_with_the_reason(tmp_path, c
         assert sentence in err
 
 
+@pytest.mark.parametrize("broken", ["folder", "worker"])
+def test_what_breaks_in_the_middle_is_one_sentence(tmp_path, capsys, monkeypatch, broken):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, blobs())
+    folder = tmp_path / "lossmith-report" / "table-y"
+
+    def execute(runs, *words):
+        record = {"arm": "cross_entropy", "repeat": 0, "status": "failed", "reason": "it broke"}
+        yield runs[0], {**record, "time": {"train_seconds": 0.0, "total_seconds": 0.0, "started": ""}}
+        if broken == "worker":
+            raise engine.EngineError("a worker could not be started: no memory.")
+        shutil.rmtree(folder)
+        yield runs[1], {**record, "arm": "focal"}
+
+    monkeypatch.setattr(engine, "execute", execute)
+    code, out, err = call(capsys, monkeypatch, "compare", "table.csv", "--target", "y", *SMALL, "--quiet")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert ("can no longer be written" if broken == "folder" else "no memory") in err
+    assert (folder / "report.html").exists() == (broken == "worker")
+
+
 def test_when_no_run_succeeds_the_exit_code_is_one(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, blobs())
     words = ("compare", "table.csv", "--target", "y", *SMALL, "--repeats", "1", "--timeout", "0.0001s", "--quiet")
     assert call(capsys, monkeypatch, *words)[0] == 1
-    assert (tmp_path / "lossmith-report" / "table" / "report.html").exists()
+    assert (tmp_path / "lossmith-report" / "table-y" / "report.html").exists()
 
 
 def test_the_package_is_the_function(tmp_path, monkeypatch):
@@ -330,7 +355,7 @@ def test_fresh_starts_over(tmp_path, capsys, monkeypatch):
         "--repeats=1",
         "--jobs=1",
     )
-    parts = tmp_path / "lossmith-report" / "table" / "parts"
+    parts = tmp_path / "lossmith-report" / "table-y" / "parts"
     call(capsys, monkeypatch, *words)
     before = {path.name: path.stat().st_mtime_ns for path in parts.iterdir()}
     call(capsys, monkeypatch, *words, "--fresh")
@@ -342,4 +367,5 @@ def test_fresh_starts_over(tmp_path, capsys, monkeypatch):
 def test_one_losses_option_takes_several_specs():
     words = ["compare", "t.csv", "--losses", "focal", "-1*poly", "--out", "x"]
     assert cli.spread(words) == ["compare", "t.csv", "--losses", "focal", "--losses", "-1*poly", "--out", "x"]
+    assert cli.spread(["--losses=poly", "focal", "D.CSV"]) == ["--losses", "poly", "--losses", "focal", "D.CSV"]
     assert COMMAND[0] == sys.executable

@@ -223,7 +223,11 @@ def test_kinds_of_columns():
 def test_names_of_rows_and_constants_are_dropped_with_the_reason():
     rows = np.arange(120)
     frame = blobs().assign(
-        **{"Unnamed: 0": rows, "patient_id": rows[::-1] * 7919 % 100_003, "key text": [f"k{row}" for row in rows]},
+        **{
+            "Unnamed: 0": rows[::-1],
+            "patient_id": rows[::-1] * 7919 % 100_003,
+            "key text": [f"k{row}" for row in rows],
+        },
         same=3,
         weight=np.random.default_rng(0).permutation(120) * 10,
         exact=np.linspace(0, 1, 120),
@@ -247,3 +251,110 @@ def test_classes_are_sorted_and_the_rarer_one_is_positive(labels, classes, posit
     task = task_of(blobs().assign(y=labels))
     assert (task.classes, task.positive) == (classes, positive)
     assert task.counts == np.bincount(task.labels).tolist()
+
+
+def text_task(tmp_path, header, rows, target="y", name="t.csv"):
+    (tmp_path / name).write_text("\n".join([header, *rows]) + "\n")
+    return infer(load(tmp_path / name, target))
+
+
+@pytest.mark.parametrize("word", ["None", "NA", "null", "nan", "n/a"])
+def test_a_class_or_category_may_be_called_like_a_missing_value(tmp_path, word):
+    rows = [f"{row},{[word, 'red', ''][row % 3]},{word if row % 2 else 'x'}" for row in range(60)]
+    task = text_task(tmp_path, "a,b,y", rows)
+    assert task.classes == sorted([word, "x"])
+    assert task.dropped_rows == 0
+    assert {feature["name"]: feature["missing"] for feature in task.features}["b"] == 20
+
+
+def test_words_for_missing_are_missing_among_numbers(tmp_path):
+    rows = [f"{row * 1.5 if row % 5 else 'NA'},{row % 2}" for row in range(60)]
+    task = text_task(tmp_path, "a,y", rows)
+    assert task.features == [{"name": "a", "kind": "numeric", "missing": 12}]
+
+
+@pytest.mark.parametrize(("one", "other"), [("007", "7"), ("1e3", "1000"), ("0", "0.0"), ("007", "008")])
+def test_labels_that_look_like_numbers_keep_their_text(tmp_path, one, other):
+    assert text_task(
+        tmp_path, "a,y", [f"{row * 3},{one if row % 2 else other}" for row in range(40)]
+    ).classes == sorted([one, other])
+
+
+def test_a_text_and_a_number_are_never_one_class():
+    assert "both as a text and as a number" in refused(blobs().assign(y=["1", 1, 2] * 40))
+    assert task_of(blobs().drop(columns="y"), y=["a", "b", None] * 40).dropped_rows == 40
+
+
+@pytest.mark.parametrize("content", [b"a,y\n1,x\0z\n", "a,y\n1,x\n".encode("utf-16")])
+def test_nul_bytes_are_refused(tmp_path, content):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(InputError, match="NUL bytes"):
+        data.read_table(tmp_path / "t.csv")
+
+
+def test_infinite_and_huge_numbers_are_refused_in_any_kind_of_column():
+    values = [float("inf"), *range(59)] * 2
+    assert '"a" holds 2 infinite values' in refused(blobs().assign(a=pd.Series(values, dtype="object")))
+    assert '"a" holds 2 infinite values' in refused(blobs().assign(a=pd.Categorical(values)))
+    assert '"a" holds 1e+200' in refused(blobs().assign(a=[1e200, *range(119)]))
+    assert "too large" in refused(blobs().assign(a=pd.Series([10**400, *range(119)], dtype="object")))
+
+
+def test_parquet_bytes_are_text_or_refused(tmp_path):
+    blobs().assign(word=[b"red", b"green"] * 60).to_parquet(tmp_path / "t.parquet")
+    assert {"name": "word", "kind": "categorical", "missing": 0} in infer(load(tmp_path / "t.parquet", "y")).features
+    blobs().assign(word=[b"\xff", b"green"] * 60).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match='column "word" holds bytes'):
+        data.read_table(tmp_path / "t.parquet")
+
+
+def test_what_is_no_table_is_refused_with_a_sentence():
+    import scipy.sparse
+    import torch
+
+    labels = [0, 1] * 20
+    tensor = torch.rand(40, 2, requires_grad=True)
+    assert infer(load(tensor, None, torch.tensor(labels))).counts == [20, 20]
+    with pytest.raises(InputError, match="toarray"):
+        load(scipy.sparse.eye(40), None, labels)
+    assert "cells of type list" in refused(blobs().assign(a=[[1]] * 120))
+    assert "several levels" in refused(pd.concat({"up": blobs()}, axis=1))
+
+
+def test_row_names_are_told_by_their_name_or_by_counting():
+    rows = np.arange(1, 121)
+    shuffled = np.random.default_rng(0).permutation(rows) * 3
+    names = ("PassengerId", "customerID", "id", "Unnamed: 0", "seconds", "paid", "plain")
+    frame = blobs().assign(**dict.fromkeys(names[:4], shuffled), seconds=rows**2, paid=shuffled, plain=rows)
+    frame["id"] = frame["id"].where(rows > 3)
+    assert {column["name"] for column in task_of(frame).dropped} == {*names[:4], "plain"}
+
+
+def test_dates_in_another_form_are_named_as_such():
+    days = [f"{1 + row % 28:02}/{1 + row // 28:02}/2024" for row in range(120)]
+    (dropped,) = task_of(blobs().assign(day=days)).dropped
+    assert "not understood as a date" in dropped["reason"]
+
+
+def test_decimal_commas_are_numbers_where_commas_separate_nothing(tmp_path):
+    rows = [f"{row},5;{'red' if row % 3 else 'a,b'};{'yes' if row % 2 else 'no'}" for row in range(40)]
+    task = text_task(tmp_path, "a;b;y", rows)
+    assert [feature["kind"] for feature in task.features] == ["numeric", "categorical"]
+    assert task.matrix[3, 0] == 3.5
+
+
+def test_a_stray_word_among_numbers_is_named(tmp_path):
+    with pytest.raises(InputError, match=r'"q" is numeric but for 2 cells such as "\?"'):
+        text_task(tmp_path, "q,y", [f"{row % 40 if row % 40 else '?'},{'ab'[row % 2]}" for row in range(80)])
+    counted = text_task(tmp_path, "q,y", [f"{row % 4 if row % 20 else '3+'},{'ab'[row % 2]}" for row in range(80)])
+    assert counted.features[0]["kind"] == "categorical"
+
+
+def test_paths_know_home_and_no_urls(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, blobs(), "one.csv")
+    assert len(data.read_table("~/one.csv")) == 120
+    with pytest.raises(InputError, match="URLs are not read"):
+        data.read_table("https://example.org/one.csv")
+    with pytest.raises(InputError, match=r"nofile.csv does not exist; check"):
+        data.read_table(tmp_path / "nofile.csv")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lossmith.compare import engine
 from lossmith.compare.arms import Arm
 from lossmith.compare.engine import EngineError, Run, Stop, Workload, execute, stopping_on_signals
 
@@ -20,6 +21,7 @@ from lossmith.compare.worker import serve
 def setup(header, matrix, labels):
     if header.get("broken"):
         raise RuntimeError("no work today")
+    time.sleep(header.get("slow", 0))
     def work(task):
         name, repeat = task["arm"]["name"], task["repeat"]
         if name == "sleep":
@@ -126,6 +128,14 @@ def test_workers_that_cannot_start_are_an_error_with_their_last_words(workload):
     broken = Workload({"broken": True}, workload.matrix, workload.labels, workload.command)
     with pytest.raises(EngineError, match="no work today"):
         results(broken, "a")
+
+
+def test_a_worker_that_is_slow_to_start_costs_no_run_its_time(workload, monkeypatch):
+    slow = Workload({"slow": 1.5}, workload.matrix, workload.labels, workload.command)
+    assert results(slow, "a", jobs=1, timeout=1.0)["a"]["status"] == "ok"
+    monkeypatch.setattr(engine, "START_UP", 0.5)
+    with pytest.raises(EngineError, match=r"not ready after 0.5 s"):
+        results(slow, "a", jobs=1)
 
 
 def test_a_signal_asks_for_a_stop_and_the_old_handlers_come_back():

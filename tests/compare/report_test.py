@@ -201,7 +201,7 @@ class TestSituations:
     def test_another_metric(self, metric):
         found = sample_results.make(repeats=2, **SMALL)
         found["settings"]["metric"] = metric
-        assert "Deciding (every rule tuned): no test is possible; the best so far is" in Page(report.render(found)).text
+        assert "Deciding (every rule tuned): no test is possible; " in Page(report.render(found)).text
 
     def test_a_width_that_nobody_knows(self):
         found = sample_results.make(repeats=2, **SMALL)

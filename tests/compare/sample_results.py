@@ -118,7 +118,7 @@ def record(arm, repeat, task, signal, tuning, random, classes):
             for k, point in enumerate(grid)
         ],
         "chosen": int(random.integers(3)),
-        "epochs": 30,
+        "epochs": 12,
         "curve": curve(random, ranking["average_precision"] or 0.5),
         "counts": weighted(arm, task_counts(y, classes)),
         "sizes": {"train": 3 * len(y), "validation": len(y), "test": len(y)},

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lossmith.compare import store as module
-from lossmith.compare.store import Store, key_of, write_text
+from lossmith.compare.store import Store, StoreError, folder_name, key_of, write_text
 from lossmith.errors import InputError
 
 RECORD = {"arm": "focal", "repeat": 0, "status": "ok", "curve": [0.1, 1 / 3], "time": {"train_seconds": 1.5}}
@@ -77,3 +77,18 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
 def test_keys_depend_on_content_and_not_on_order():
     assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1}) != key_of({"a": 1, "b": 3})
     json.dumps(key_of({"a": (1, 2)}))
+
+
+def test_a_folder_that_is_lost_later_is_one_sentence(store):
+    store.parts.rmdir()
+    with pytest.raises(StoreError, match="can no longer be written: No such file or directory") as caught:
+        store.save("k", RECORD)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_home_folder_and_names_of_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Store("~/out").folder == tmp_path / "out"
+    assert folder_name("my table.csv", "a/b") == "my_table-a_b"
+    assert folder_name("..", "..") == "-.."
+    assert len(folder_name("x" * 300, "y" * 300)) < 200

@@ -1,6 +1,7 @@
 """The verdict: its statistics against independent calculations, and what it says in every situation."""
 
 import copy
+import io
 import json
 import math
 import subprocess
@@ -10,13 +11,15 @@ import numpy as np
 import pytest
 import sample_results
 import torch
+from rich.console import Console
 from scipy import stats
 
-from lossmith.compare import inference, snippet, wording
+from lossmith.compare import inference, snippet, terminal, wording
 from lossmith.compare.runs import Runs
 from lossmith.compare.verdict import judge
 
 THREE = [arm for arm in sample_results.ARMS if arm[0] in ("cross_entropy", "focal", "balanced")]
+POLY = [arm for arm in sample_results.ARMS if arm[0] in ("cross_entropy", "poly")]
 BINARY = {"classes": ["no", "yes"], "counts": [900, 100]}
 
 
@@ -84,7 +87,21 @@ class TestInference:
         noise = inference.paired([1e-17, -1e-17, 0, 0, 0, 0, 0, 0], 0.3)
         assert (noise["p"], noise["mean"]) == (1.0, 0.0)
         shift = inference.paired([0.25] * 8, 0.3)
-        assert (shift["p"], shift["low"], shift["effect"]) == (0.0, 0.25, None)
+        assert (shift["p"], shift["low"], shift["effect"]) == (2 / 2**8, 0.25, None)  # the sign test: eight of eight
+
+    def test_what_can_be_found_by_hand(self):
+        # t(7) at 1 - 0.025 / 5 and at 0.8 from a table, times the corrected error of the mean
+        expected = (3.499483 + 0.896030) * 0.02 * math.sqrt(1 / 8 + 1 / 3)
+        assert inference.detectable(0.02, 8, 1 / 3, tests=5) == pytest.approx(expected, rel=1e-5)
+        assert inference.detectable(0.0, 8, 1 / 3, tests=5) is None
+        assert inference.detectable(0.02, 5, 1 / 3, tests=5) is None
+
+    def test_above_chance_is_one_sided(self):
+        areas = [0.52, 0.55, 0.49, 0.51, 0.56, 0.53]
+        oracle = stats.ttest_1samp(areas, 0.5, alternative="greater").pvalue
+        assert inference.above(areas, 0.5, ratio=0.0) == pytest.approx(oracle)
+        assert inference.above([1 - area for area in areas], 0.5, ratio=0.0) == pytest.approx(1 - oracle)
+        assert inference.above(areas[:5], 0.5, ratio=0.0) is None
 
     def test_false_alarms_on_overlapping_splits(self):
         """No arm differs, splits overlap: a plain t-test cries wolf, the corrected one with Holm hardly ever."""
@@ -164,6 +181,28 @@ class TestHeadline:
         assert verdict["recommended"]["rule"] == "default"
         assert any(text.startswith("Leave the decision rule") for text in verdict["sentences"])
 
+    def test_a_winner_over_harmful_tuning_has_not_won(self):
+        """Tuning took 0.1 from cross-entropy; Poly-1 beats what is left of it and loses to the default rule."""
+        scores = {"cross_entropy": level(tuned=0.7, default=0.8), "poly": level(tuned=0.76, default=0.6)}
+        verdict = judge(results(scores, arms=POLY))
+        assert asked(verdict, "decide", "poly")["result"] == "better"
+        assert (verdict["recommended"]["arm"], verdict["recommended"]["rule"]) == ("cross_entropy", "default")
+        assert verdict["headline"].startswith("Keep cross-entropy with the default decision rule: tuning the rule made")
+        assert "but not shown to be better than cross-entropy at its default rule: Poly-1." in verdict["sentences"][0]
+
+    def test_a_winner_over_both_rules_is_used_with_the_rule_it_won_by(self):
+        scores = {"cross_entropy": level(tuned=0.7, default=0.8), "poly": level(tuned=0.9, default=0.6)}
+        verdict = judge(results(scores, arms=POLY))
+        assert (verdict["recommended"]["arm"], verdict["recommended"]["rule"]) == ("poly", "tuned")
+        assert verdict["headline"].startswith("Use Poly-1 with a tuned decision rule: it decides better")
+
+    @pytest.mark.parametrize(("default", "rule"), [(0.5, "default"), (0.6, "default"), (0.4, "tuned")])
+    def test_who_only_ranks_better_tunes_where_that_pays(self, default, rule):
+        same = level(default=default)
+        verdict = judge(results({"cross_entropy": same, "poly": (level(0.6)[0], *same[1:])}, arms=POLY))
+        assert (verdict["recommended"]["arm"], verdict["recommended"]["rule"]) == ("poly", rule)
+        assert "it ranks better than cross-entropy" in verdict["headline"]
+
     def test_a_winner_in_both(self):
         scores = {"cross_entropy": level(), "focal": level(0.6, 0.6), "balanced": level(0.55)}
         verdict = judge(results(scores))
@@ -207,6 +246,58 @@ class TestHeadline:
         assert verdict["headline"].startswith("Nothing was found")
         assert verdict["recommended"]["arm"] == "cross_entropy"
         assert not any("Avoid" in text for text in verdict["sentences"])
+
+    def test_one_arm_among_many_is_not_a_signal(self):
+        """ROC-AUC whose own interval ends above 0.5, in one arm of nine: Holm expects as much of noise."""
+        found = sample_results.make(arms=sample_results.ARMS, signal=0.0, test_rows=40, **BINARY)
+        for record in found["records"]:
+            wobble = 0.01 * (-1) ** record["repeat"]
+            record["ranking"]["roc_auc"] = (0.52 if record["arm"] == "poly" else 0.5) + wobble
+        verdict = judge(found)
+        area = next(row["ranking"]["roc_auc"] for row in verdict["table"] if row["arm"] == "poly")
+        assert area["low"] > 0.5
+        assert verdict["found"] is False
+
+    def test_without_a_signal_nobody_wins(self):
+        found = results({"cross_entropy": level(), "focal": level(0.6, 0.6), "balanced": level(0.4, 0.4)})
+        for record in found["records"]:
+            record["ranking"]["roc_auc"] = 0.5 + 0.01 * (-1) ** record["repeat"]
+        verdict = judge(found)
+        assert (verdict["recommended"]["arm"], verdict["recommended"]["rule"]) == ("cross_entropy", "default")
+        for question in verdict["questions"]:
+            assert question["answer"].endswith("; but no arm ranks above chance, so do not act on it.")
+        assert verdict["avoid"] == []
+        assert "to be found reliably" not in " ".join(verdict["sentences"])
+
+    def test_what_could_have_been_found(self):
+        verdict = judge(sample_results.make(arms=THREE, **BINARY))
+        for question, tests in zip(verdict["questions"], (2, 3), strict=True):
+            sizes = [
+                inference.detectable(c["sd"], 8, 1 / 3, tests)
+                for c in question["comparisons"]
+                if c["rule"] != "default"
+            ]
+            assert question["detectable"] == pytest.approx(np.median(sizes))
+        rank, decide = (f"{q['detectable']:.3f}" for q in verdict["questions"])
+        assert any(
+            f"had to be about {rank} in average precision or {decide} in macro-F1 to be found reliably" in text
+            for text in verdict["sentences"]
+        )
+
+    def test_behind_is_not_the_best(self):
+        scores = {"cross_entropy": level(0.6, 0.6), "focal": level(0.5), "balanced": level(0.4)}
+        verdict = judge(results(scores, repeats=2))
+        assert "(no arm is ahead in ranking so far; closest: Focal, -0.1" in verdict["headline"]
+        assert "no arm is ahead so far, the closest is " in verdict["questions"][1]["answer"]
+
+    def test_the_interval_says_that_it_is_not_adjusted(self):
+        verdict = judge(results({arm: level() for arm in ("cross_entropy", "focal", "balanced")}))
+        assert " unadjusted, p = " in verdict["headline"]
+
+    def test_the_budget_is_named_where_it_was_too_short(self):
+        found = sample_results.make(arms=THREE, repeats=2, **BINARY) | {"records": []}
+        found["settings"]["budget"] = 5.0
+        assert judge(found)["headline"] == "No verdict: none of the 6 runs has finished within the budget of 5 s."
 
     def test_signal_is_not_noise(self):
         assert judge(sample_results.make(arms=THREE, **BINARY))["found"] is True
@@ -304,6 +395,17 @@ class TestSnippet:
         assert len(names["decided"]) == 500
         assert len(set(names["decided"].tolist())) > 1
 
+    def test_trains_as_long_as_the_comparison_did(self):
+        found = sample_results.make(arms=THREE, repeats=2, failed=[("focal", 0)], test_rows=40, **BINARY)
+        for record in found["records"]:
+            record["epochs"] = 7 + record["repeat"] * 10
+        programs = {}
+        for name in ("focal", "cross_entropy"):
+            best, _ = Runs(found).chosen(name)[0]
+            programs[name] = snippet.snippet(found, {"arm": name, "rule": "default", **best})
+        assert "for epoch in range(17):" in programs["focal"]
+        assert "for epoch in range(12):" in programs["cross_entropy"]
+
     def test_runs_as_it_stands_in_a_fresh_python(self):
         program = self.program("class_balanced_focal", "tuned") + "\nprint(len(decided))"
         command = [sys.executable, "-W", "error", "-c", program]
@@ -335,3 +437,21 @@ def test_numbers_are_written_for_people():
     assert wording.within(wide, "mcc")["low"] == -1.0
     assert wording.within(wide, "log_loss") == {"mean": 0.5, "low": 0.0, "high": 3.0}
     assert wording.plural(1, "repeat") == "1 repeat"
+
+
+class TestTerminal:
+    def test_every_arm_on_one_line_of_80_columns(self):
+        found = sample_results.make(arms=sample_results.ARMS, repeats=6, test_rows=100, **BINARY)
+        console = Console(width=80, file=io.StringIO())
+        console.print(terminal.leaderboard(found | {"verdict": judge(found)}))
+        lines = [line.strip() for line in console.file.getvalue().splitlines()]
+        for title in ("Class-balanced CE", "Logit-adjusted CE", "Generalized CE", "Cross-entropy"):
+            row = next(line for line in lines if line.startswith(title))
+            assert len(row.split()) == len(title.split()) + 7
+        assert "CE: cross-entropy." in console.file.getvalue()
+
+    def test_the_positive_class_is_named(self):
+        task = sample_results.make(arms=THREE, repeats=1, test_rows=40, **BINARY)["task"]
+        assert "Positive class: yes (average precision is that class's)" in terminal.about(task).plain
+        many = sample_results.make(arms=THREE, repeats=1, test_rows=40)["task"]
+        assert "Positive class" not in terminal.about(many).plain

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lossmith.errors import InputError, LossmithError
+from lossmith.errors import InputError, LossmithError, ShapeError
 
 TRIES = 3
 BASELINE = "cross_entropy"
-SOURCE_FILE = re.compile(r"([^\s+*(]+\.py):")
+ONE_FILE = re.compile(r"(.+\.py):[A-Za-z_]\w*(?:\([^()]*\))?")  # as in spec.create: then spaces do no harm
+SOURCE_FILE = re.compile(r"([^\s+*()]+\.py):")
 
 Point = Mapping[str, float]
 NO_GRID: tuple[Point, ...] = ({},) * TRIES
@@ -168,15 +169,49 @@ def try_loss(text: str, classes: int) -> None:
 
     logits = torch.linspace(-1.0, 1.0, 4 * classes * classes).reshape(-1, classes).requires_grad_()
     labels = torch.arange(len(logits)) % classes
-    value = spec.create(text)(logits, labels, sample_weight=torch.ones(len(logits)))
+    loss = spec.create(text)
+    try:
+        value = loss(logits, labels, sample_weight=torch.ones(len(logits)))
+    except ShapeError as error:
+        raise InputError(wrong_kind(loss) or str(error)) from error
     if value.dim() != 0:
         raise InputError(f"it must give one number for a batch, not a tensor of shape {tuple(value.shape)}.")
     torch.autograd.backward(value)
     if logits.grad is None:
         raise InputError("it has no gradient, so nothing can be trained with it.")
+    check_gradient(logits, labels)
+
+
+def wrong_kind(loss: Any) -> str:
+    """Why a loss does not take logits and classes, where its family or its link tells."""
+    for part in getattr(loss, "losses", [loss]):
+        if part.family != "likelihood":
+            about = f"is a {part.family} loss"
+        elif getattr(part, "link", "softmax") != "softmax":
+            about = f"has the link {part.link}, which asks about every label by itself"
+        else:
+            continue
+        return (
+            f"{part.name} {about}; a table with classes takes likelihood losses over classes: "
+            "lossmith list --family likelihood"
+        )
+    return ""
+
+
+def check_gradient(logits: Any, labels: Any) -> None:
+    """A loss has to pull at least roughly where cross-entropy does; an overflow is left to the runs to tell."""
+    import torch
+
+    assert logits.grad is not None
+    if not bool(logits.grad.any()):
+        raise InputError("its gradient is zero everywhere, so nothing can be trained with it.")
+    towards = torch.softmax(logits.detach(), dim=1) - torch.nn.functional.one_hot(labels, logits.shape[1])
+    if float((logits.grad * towards).sum()) < 0:
+        raise InputError("minimising it makes cross-entropy larger, so it trains the model to be wrong.")
 
 
 def source_text(arm: Arm) -> str:
     """The text of the user's file behind an arm, so that an edited loss is trained anew."""
-    found = (Path(name) for name in SOURCE_FILE.findall(arm.template))
+    one = ONE_FILE.fullmatch(arm.template.strip())
+    found = (Path(name) for name in ([one[1]] if one else SOURCE_FILE.findall(arm.template)))
     return "".join(path.read_text(encoding="utf-8", errors="replace") for path in found if path.is_file())

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from lossmith.compare.text import clean
 
 COMMAND = (sys.executable, "-P", "-m", "lossmith.compare.worker")
 TICK = 0.1
+START_UP = 600.0  # seconds: importing from a cold network disk is slow, but it ends
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 Record = dict[str, Any]
@@ -171,14 +172,21 @@ class Pool:
 
     def results(self) -> Iterator[tuple[Run, Record]]:
         """The runs that end within the next moment, and those that are over their time."""
+        left = min((self.left(worker) for worker in self.workers), default=TICK)
         with suppress(queue.Empty):
-            worker, message = self.inbox.get(timeout=TICK)
+            worker, message = self.inbox.get(timeout=min(TICK, max(0.0, left)))
             if worker in self.workers:  # a killed one may still have had something to say
                 yield from self.hear(worker, message)
-        for worker in [worker for worker in self.workers if time.monotonic() - worker.since > self.timeout]:
-            if worker.run:
-                yield self.finish(worker, {"status": "timeout", "reason": f"stopped after {self.timeout:g} s"})
-                self.dismiss(worker)
+        for worker in [worker for worker in self.workers if self.left(worker) < 0]:
+            if not worker.ready:
+                raise EngineError(f"a worker could not be started: it was not ready after {START_UP:g} s.")
+            yield self.finish(worker, {"status": "timeout", "reason": f"stopped after {self.timeout:g} s"})
+            self.dismiss(worker)
+
+    def left(self, worker: Worker) -> float:
+        """The seconds that a worker still has for its run, or for being ready, which no run has to pay for."""
+        limit = self.timeout if worker.ready else START_UP
+        return worker.since + limit - time.monotonic() if worker.run else float("inf")
 
     def hear(self, worker: Worker, message: Record | None) -> Iterator[tuple[Run, Record]]:
         """One message of a worker: that it is ready, a record, or its end."""
@@ -219,7 +227,7 @@ class Pool:
 
 def execute(
     runs: Iterable[Run], workload: Workload, jobs: int, timeout: float, stop: Stop
-) -> Iterator[tuple[Run, Record]]:
+) -> Generator[tuple[Run, Record]]:
     """Every run with its record, in the order in which they end, until all are done or it is time to stop."""
     waiting = deque(runs)
     pool = Pool(workload, jobs, timeout)

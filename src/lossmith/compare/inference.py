@@ -22,6 +22,9 @@ LEVEL = 0.05
 ROUNDING = 1e-12
 """Differences closer together than this are equal; what is left of them is floating point."""
 
+POWER = 0.8
+"""How often a difference must be found to count as found reliably."""
+
 
 class Estimate(TypedDict):
     """A mean over repeats with its 95 % interval; the ends are None where two repeats are not there."""
@@ -62,7 +65,13 @@ def estimate(values: Sequence[float], ratio: float) -> Estimate:
 
 
 def paired(differences: Sequence[float], ratio: float) -> Paired:
-    """Nadeau and Bengio's corrected paired t-test of "the mean difference is 0"; no p below six repeats."""
+    """Nadeau and Bengio's corrected paired t-test of "the mean difference is 0"; no p below six repeats.
+
+    Where all repeats differ by the same amount there is no spread to test with, and p is that of the sign test.
+
+    >>> paired([0.0125] * 6, ratio=0.25)["p"]
+    0.03125
+    """
     found = estimate(differences, ratio)
     if found["mean"] is not None and abs(found["mean"]) <= ROUNDING:
         found["mean"] = 0.0
@@ -84,6 +93,29 @@ def holm(ps: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
+def above(values: Sequence[float], chance: float, ratio: float) -> float | None:
+    """The one-sided p of "the mean is not above chance" by the same test; None below six repeats.
+
+    >>> above([0.5] * 6, 0.5, ratio=0.25), above([0.75] * 6, 0.5, ratio=0.25)
+    (1.0, 0.015625)
+    """
+    found = paired([value - chance for value in values], ratio)
+    if found["p"] is None or found["mean"] is None:
+        return None
+    return found["p"] if found["mean"] == 0 else found["p"] / 2 if found["mean"] > 0 else 1 - found["p"] / 2
+
+
+def detectable(sd: float | None, repeats: int, ratio: float, tests: int) -> float | None:
+    """How large a true difference must be for Holm's first step among ``tests`` to find it with 80 % power.
+
+    None where the differences have no spread to calculate with.
+    """
+    if not sd or repeats < MINIMUM_REPEATS:
+        return None
+    quantiles = stats.t.ppf(1 - LEVEL / 2 / tests, repeats - 1) + stats.t.ppf(POWER, repeats - 1)
+    return float(quantiles) * _error(sd, repeats, ratio)
+
+
 def _sd(values: Sequence[float]) -> float:
     return 0.0 if np.ptp(values) <= ROUNDING else float(np.std(values, ddof=1))
 
@@ -101,7 +133,7 @@ def _effect(found: Estimate) -> float | None:
 def _p(found: Estimate, ratio: float) -> float | None:
     if found["mean"] is None or found["sd"] is None:
         return None
-    if found["sd"] == 0:  # the same difference in every repeat: identical arms, or a constant shift
-        return 1.0 if found["mean"] == 0 else 0.0
+    if found["sd"] == 0:  # the same difference in every repeat: identical arms, or a shift that the signs agree on
+        return 1.0 if found["mean"] == 0 else 2 * 0.5 ** found["n"]
     t = found["mean"] / _error(found["sd"], found["n"], ratio)
     return float(2 * stats.t.sf(abs(t), found["n"] - 1))

@@ -5,30 +5,26 @@ load what it never uses.
 """
 
 import json
-import os
 import platform
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import import_module
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossmith.compare.store import Store, key_of, write_text
-from lossmith.errors import InputError
+from lossmith.compare.environment import check_extra, cores, versions
+from lossmith.compare.store import Store, folder_name, key_of
 
 if TYPE_CHECKING:
     from lossmith.compare.arms import Arm
-    from lossmith.compare.engine import Run, Stop
+    from lossmith.compare.engine import EngineError, Run, Stop
     from lossmith.compare.settings import Settings, Training
     from lossmith.compare.task import Task
 
-EXTRA = ("numpy", "scipy", "pandas", "pyarrow", "sklearn", "jinja2", "plotly", "rich")
-LIBRARIES = ("torch", "numpy", "scikit-learn", "scipy", "pandas")
 REPORT_SECONDS = 2.0  # what the verdict and the report take, kept free at the end of a budget
 DEMO = Path(__file__).parent / "demo" / "page-blocks.csv"
 DEMO_TARGET = "block"
@@ -91,8 +87,8 @@ def compare(data: Any, target: str | None = None, **options: Any) -> Comparison:
     budget, timeout
         The time for all (no limit) and for one run (an hour): seconds, or a text such as ``"10m"``.
     out
-        The folder for the report and the finished runs; ``lossmith-report/<name of the data>`` where none is given,
-        so that a second call goes on where the first one ended.
+        The folder for the report and the finished runs; ``lossmith-report/<name of the data>-<target>`` where none
+        is given, so that a second call goes on where the first one ended.
     seed, jobs, fresh, quiet
         The seed (0); the number of worker processes (all cores); whether to start over; whether to show no progress.
 
@@ -148,23 +144,11 @@ def conduct(
     task = infer(load(data, target, y))
     arms = choose_arms(settings.losses)
     check_arms(arms, len(task.classes))
-    store = Store(out if out is not None else Path("lossmith-report") / Path(task.source).stem)
+    store = Store(out if out is not None else Path("lossmith-report") / folder_name(task.source, task.target))
     store.open()
     limit = float("inf") if settings.budget is None else settings.budget - min(REPORT_SECONDS, settings.budget / 5)
     session = Session(settings, task, arms, store, Stop(began + limit), quiet)
     return session.hold(fresh)
-
-
-def check_extra() -> None:
-    """Say at once that the extra is not installed, and not after an hour of training."""
-    missing = [name for name in EXTRA if find_spec(name) is None]
-    if missing:
-        raise InputError(f'{", ".join(missing)} not installed; a comparison needs: pip install "lossmith[compare]"')
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass
@@ -188,13 +172,29 @@ class Session:
         for run in plan:
             if run.key not in records:
                 self.store.forget(run.key)
-        for run, record in self.work([run for run in plan if run.key not in records], len(plan)):
-            self.store.save(run.key, record)
-            records[run.key] = record
+        broken = self.fill(plan, records)
+        if broken and not records:
+            raise broken
         results = self.results(plan, records)
         results["time"] = {"started": started, "wall_seconds": time.monotonic() - clock}
         self.write(results)
+        if broken:
+            raise broken
         return Comparison(results, self.store.folder, self.stop.interrupted)
+
+    def fill(self, plan: "list[Run]", records: dict[str, Record]) -> "EngineError | None":
+        """Make and keep the records that are not there; why workers could no longer be started, if so."""
+        from lossmith.compare.engine import EngineError
+
+        # Closed at once where a record cannot be kept, so that no worker goes on for nothing.
+        with closing(self.work([run for run in plan if run.key not in records], len(plan))) as work:
+            try:
+                for run, record in work:
+                    self.store.save(run.key, record)
+                    records[run.key] = record
+            except EngineError as error:
+                return error
+        return None
 
     def plan(self) -> "list[Run]":
         """Every run, all arms of one repeat before the next, so that a partial comparison is still paired."""
@@ -239,16 +239,18 @@ class Session:
         found = {run.key: self.store.load(run.key) for run in plan}
         return {key: record for key, record in found.items() if record is not None}
 
-    def work(self, runs: "list[Run]", planned: int) -> "Iterator[tuple[Run, Record]]":
+    def work(self, runs: "list[Run]", planned: int) -> "Generator[tuple[Run, Record]]":
         """The runs with their records as they end, with progress, until done or told to stop."""
         from lossmith.compare.engine import Workload, execute, stopping_on_signals
         from lossmith.compare.progress import following
 
         workload = Workload({"training": asdict(self.training)}, self.task.matrix, self.task.labels)
         with stopping_on_signals(self.stop), following(planned, planned - len(runs), self.quiet) as step:
-            for run, record in execute(runs, workload, self.settings.jobs, self.settings.timeout, self.stop):
-                yield run, record
-                step(record)
+            ended = execute(runs, workload, self.settings.jobs, self.settings.timeout, self.stop)
+            with closing(ended):
+                for run, record in ended:
+                    yield run, record
+                    step(record)
 
     def results(self, plan: "list[Run]", records: dict[str, Record]) -> dict[str, Any]:
         """Everything that the verdict and the report need."""
@@ -277,15 +279,8 @@ class Session:
         from lossmith.compare.verdict import judge
 
         results["verdict"] = judge(results)
-        write_text(self.store.folder / "results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
-        write_text(self.store.folder / "report.html", render(results))
-
-
-def versions() -> dict[str, str]:
-    """What the figures may depend on beside the data: this package and the libraries that compute."""
-    from lossmith import __version__
-
-    return {"lossmith": __version__, **{name: version(name) for name in LIBRARIES}}
+        self.store.write("results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+        self.store.write("report.html", render(results))
 
 
 def identity(arm: "Arm") -> dict[str, Any]:

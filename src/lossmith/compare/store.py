@@ -6,11 +6,17 @@ A part is named by the hash of all that its run depends on; a part that cannot b
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lossmith.compare.text import clean, home_expanded
 from lossmith.errors import InputError
+
+
+class StoreError(RuntimeError):
+    """The output folder was lost or is full, in the middle of the work."""
 
 
 def key_of(configuration: Mapping[str, Any]) -> str:
@@ -36,11 +42,17 @@ def write_text(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def folder_name(source: str, target: str) -> str:
+    """The data and the target as the name of a folder, so that two targets of a table have a report each."""
+    words = (re.sub(r"[^\w.-]+", "_", word)[:60] for word in (Path(source).stem, target))
+    return "-".join(words).lstrip(".")
+
+
 class Store:
     """The output folder: ``parts/<key>.json``, ``results.json`` and ``report.html``."""
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = home_expanded(folder)
         self.parts = self.folder / "parts"
 
     def open(self) -> None:
@@ -74,7 +86,15 @@ class Store:
     def save(self, key: str, record: Mapping[str, Any]) -> None:
         """Keep a record; one of a failed run is for people, and its run is tried again by the next call."""
         part = {"key": key, "check": checksum(record), "record": record}
-        write_text(self.parts / f"{key}.json", json.dumps(part, allow_nan=False))
+        self.write(f"{self.parts.name}/{key}.json", json.dumps(part, allow_nan=False))
+
+    def write(self, name: str, text: str) -> None:
+        """A file of the folder, or one sentence why it cannot be written any more."""
+        try:
+            write_text(self.folder / name, text)
+        except OSError as error:
+            reason = error.strerror or error
+            raise StoreError(f"the folder {clean(self.folder, 200)} can no longer be written: {reason}.") from error
 
     def forget(self, key: str) -> None:
         """Remove the record of a run that is to start over."""

@@ -24,7 +24,15 @@ MOST_NUMBERED_CLASSES = 50
 MOST_FRACTIONAL_CLASSES = 20
 FEWEST_ROWS_OF_AN_ID = 20
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
-ID_NAME = re.compile(r"(^|[_\s-])(id|uuid|guid|key|index|row|nr|no|number)$", re.IGNORECASE)
+ID_NAME = re.compile(
+    r"(?i:(^|.*[_\s-])(id|uuid|guid|key|index|row|nr|no|number)|id[_\s-].*|Unnamed: \d+)"
+    r"|.*[a-z0-9](Id|ID|Uuid|UUID|Guid|GUID|Key|Index|Nr|No|Number)"
+)
+LIKE_A_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ,].*)?")
+LARGEST_NUMBER = 1e100  # its square, summed over all rows, is still a number
+NEARLY_ALL = 0.9
+MOST_STRAY_WORDS = 3
+FEWEST_AMOUNTS = 20
 
 Floats = NDArray[np.float64]
 
@@ -84,7 +92,7 @@ def infer(table: Table) -> Task:
     check_counts(table.target, classes, counts)
     features, dropped, parts = [], [], []
     for name in frame.columns.drop(table.target):
-        kind, found, reason = column_parts(name, frame[name])
+        kind, found, reason = column_parts(name, frame[name], table.frame[name])
         if reason:
             dropped.append({"name": name, "reason": reason})
             continue
@@ -118,7 +126,9 @@ def classes_of(column: pd.Series, target: str) -> tuple[NDArray[np.int64], list[
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
-    values = column.to_numpy(dtype="float64") if numeric else column.astype(str).to_numpy(dtype="U")
+    if not numeric:
+        refuse_twins(column, target)
+    values = checked(target, column.to_numpy(dtype="float64")) if numeric else column.astype(str).to_numpy(dtype="U")
     distinct, labels = np.unique(values, return_inverse=True)
     if numeric:
         refuse_regression(distinct, len(values), target)
@@ -129,6 +139,15 @@ def classes_of(column: pd.Series, target: str) -> tuple[NDArray[np.int64], list[
         )
     names = [f"{value:.15g}" if numeric else str(value) for value in distinct]
     return labels.astype(np.int64), names
+
+
+def refuse_twins(column: pd.Series, target: str) -> None:
+    """The text 1 and the number 1 would be one class."""
+    words: dict[str, bool] = {}
+    for cell in column.unique():
+        text = isinstance(cell, str)
+        if words.setdefault(str(cell), text) != text:
+            raise InputError(f"target {quote(target)} holds {cell!s} both as a text and as a number; make it one.")
 
 
 def refuse_regression(distinct: Floats, rows: int, target: str) -> None:
@@ -156,8 +175,11 @@ def check_counts(target: str, classes: list[str], counts: NDArray[np.int64]) -> 
         )
 
 
-def column_parts(name: str, column: pd.Series) -> tuple[str, list[Part], str]:
-    """The kind of a column and its parts, or the reason why it is left out."""
+def column_parts(name: str, column: pd.Series, whole: pd.Series) -> tuple[str, list[Part], str]:
+    """The kind of a column and its parts, or the reason why it is left out.
+
+    ``whole`` has the rows without a target too, which a running number counts.
+    """
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     if column.nunique(dropna=False) == 1:
@@ -165,13 +187,16 @@ def column_parts(name: str, column: pd.Series) -> tuple[str, list[Part], str]:
     if is_boolean(column):
         return "boolean", [Part("number", floats(column))], ""
     if is_number(column):
-        return "numeric", [Part("number", floats(column))], number_id(name, column)
+        reason = number_id(name, whole)
+        return "numeric", [] if reason else [Part("number", checked(name, floats(column)))], reason
     dates = as_dates(column)
     if dates is not None:
         return "date", date_parts(dates), ""
     text = column.astype(str).where(column.notna())
-    if len(text) >= FEWEST_ROWS_OF_AN_ID and text.is_unique:
-        return "", [], "id-like: a different text in every row"
+    present = text.dropna()
+    if len(present) >= FEWEST_ROWS_OF_AN_ID and present.is_unique:
+        return "", [], text_id(present)
+    refuse_stray_words(name, present)
     codes, _ = pd.factorize(text, sort=True)
     return "categorical", [Part("category", np.where(codes < 0, np.nan, codes))], ""
 
@@ -191,23 +216,59 @@ def floats(column: pd.Series) -> Floats:
     """Numbers, booleans or durations (in seconds) as float64 with NaN for what is missing."""
     if pd.api.types.is_timedelta64_dtype(column.dtype):
         column = column.dt.total_seconds()
-    values: Floats = pd.Series(column, dtype="object").where(column.notna(), np.nan).to_numpy(dtype="float64")
+    cells = pd.Series(column, dtype="object").where(column.notna(), np.nan)
+    try:
+        values: Floats = cells.to_numpy(dtype="float64")
+    except OverflowError as error:  # a whole number of Python has no limit
+        raise InputError(f"column {quote(column.name)} holds a number that is too large; correct it.") from error
+    return values
+
+
+def checked(name: str, values: Floats) -> Floats:
+    """Numbers that can be scaled, or one sentence."""
+    infinite, huge = int(np.isinf(values).sum()), np.abs(values) > LARGEST_NUMBER
+    if infinite:
+        rows = "1 infinite value" if infinite == 1 else f"{infinite:,} infinite values"
+        raise InputError(f"column {quote(name)} holds {rows}; replace them by numbers or leave them empty.")
+    if huge.any():
+        largest = f"{values[huge][0]:.3g}"
+        raise InputError(f"column {quote(name)} holds {largest}, which is too large to compute with; correct it.")
     return values
 
 
 def number_id(name: str, column: pd.Series) -> str:
     """Why a column of whole numbers, all different, is a row's name and not a measurement; else nothing.
 
-    A measurement may well be different in every row; a name is also dense, or in order, or called one.
+    A measurement may well be different in every row, and in order; a name is called one, or counts the rows.
     """
     values = floats(column)
-    if len(values) < FEWEST_ROWS_OF_AN_ID or np.isnan(values).any() or (values != np.round(values)).any():
+    present = values[~np.isnan(values)]
+    if len(present) < FEWEST_ROWS_OF_AN_ID or (present != np.round(present)).any():
         return ""
-    if len(np.unique(values)) < len(values):
+    if len(np.unique(present)) < len(present):
         return ""
-    dense = values.max() - values.min() == len(values) - 1
-    ordered = bool((np.diff(values) > 0).all())
-    return "id-like: a different whole number in every row" if dense or ordered or ID_NAME.search(name) else ""
+    counting = any(np.array_equal(values, np.arange(first, first + len(values))) for first in (0, 1))
+    return "id-like: a different whole number in every row" if counting or ID_NAME.fullmatch(name) else ""
+
+
+def text_id(present: pd.Series) -> str:
+    """Why a column of texts, all different, is left out."""
+    dated = present.map(lambda cell: bool(LIKE_A_DATE.fullmatch(cell.strip()))).mean() > 0.5
+    hint = ", and not understood as a date (write dates as YYYY-MM-DD)" if dated else ""
+    return f"id-like: a different text in every row{hint}"
+
+
+def refuse_stray_words(name: str, present: pd.Series) -> None:
+    """A few words among many different numbers stand for a missing value, and would make a category of each number."""
+    numbers = pd.to_numeric(present, errors="coerce")
+    stray = present[numbers.isna()]
+    many = numbers.nunique() > FEWEST_AMOUNTS and numbers.notna().mean() >= NEARLY_ALL
+    if many and 0 < stray.nunique() <= MOST_STRAY_WORDS:
+        cells = "1 cell" if len(stray) == 1 else f"{len(stray):,} cells"
+        raise InputError(
+            f"column {quote(name)} is numeric but for {cells} such as {quote(stray.iloc[0])}; "
+            "replace them by numbers or leave them empty."
+        )
 
 
 def as_dates(column: pd.Series) -> pd.Series | None:

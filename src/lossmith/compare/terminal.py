@@ -42,6 +42,10 @@ def about(task: dict[str, Any]) -> Text:
         f"{clean(task['source'])}: {task['rows']} rows, {len(task['features'])} features, "
         f"target {clean(task['target'])} ({task['kind']}: {classes}{more})"
     ]
+    if task.get("positive") is not None:
+        lines.append(
+            f"Positive class: {clean(task['classes'][task['positive']], 30)} (average precision is that class's)"
+        )
     if task["dropped_rows"]:
         lines.append(f"Left out: {task['dropped_rows']} rows without a target")
     lines += [f"Left out: column {clean(column['name'])}, {column['reason']}" for column in task["dropped"]]
@@ -51,7 +55,10 @@ def about(task: dict[str, Any]) -> Text:
 def leaderboard(results: dict[str, Any]) -> Table:
     """One line for each arm, the best decider first; the intervals are in the report."""
     metric = results["settings"]["metric"]
-    caption = f"AP: average precision. default, tuned: {NAMES[metric]} by rule. p: against cross-entropy, after Holm."
+    caption = (
+        f"CE: cross-entropy. AP: average precision. default, tuned: {NAMES[metric]} by rule. "
+        "p: against cross-entropy, after Holm."
+    )
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
     table.add_column("loss")
     for title in ("AP", "p", "default", "tuned", "p", "log-loss", "s/run"):
@@ -67,8 +74,17 @@ def leaderboard(results: dict[str, Any]) -> Table:
             mean(row["calibration"]["log_loss"]),
             number(row["time"]["train_seconds"], 1),
         ]
-        table.add_row(Text(clean(row["title"], 32)), *cells)
+        table.add_row(Text(short(row["title"])), *cells)
     return table
+
+
+def short(title: str) -> str:
+    """A title that leaves room for the figures in 80 columns.
+
+    >>> short("Class-balanced cross-entropy"), short("Cross-entropy")
+    ('Class-balanced CE', 'Cross-entropy')
+    """
+    return clean(title, 32).replace(" cross-entropy", " CE")
 
 
 def mean(figure: dict[str, Any]) -> str:

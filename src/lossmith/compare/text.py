@@ -2,7 +2,8 @@
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 LONGEST_NAME = 60
 
@@ -33,8 +34,22 @@ def listing(names: Iterable[object], most: int = 5) -> str:
     return shown if len(quoted) <= most else f"{shown} and {len(quoted) - most} more"
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """``; did you mean "x"?`` where one of the known names is near, else nothing."""
+def as_clause(text: object) -> str:
+    """What a library said, without its full stop, for the inside of a sentence."""
+    return clean(text, 200).strip().rstrip(".")
+
+
+def home_expanded(path: str | Path) -> Path:
+    """The path with a leading ``~`` as the home folder, where there is one."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def suggestion(name: str, known: Iterable[str], shown: Mapping[str, str] | None = None) -> str:
+    """``; did you mean "x"?`` where one of the known names is near, else nothing; ``shown`` may say more of it."""
     spelled = {candidate.casefold(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.casefold(), list(spelled), n=1, cutoff=0.5)
-    return f"; did you mean {quote(spelled[near[0]])}?" if near else ""
+    near = difflib.get_close_matches(name.casefold(), list(spelled), n=1, cutoff=0.66)
+    found = spelled[near[0]] if near else ""
+    return f"; did you mean {quote((shown or {}).get(found, found))}?" if near else ""

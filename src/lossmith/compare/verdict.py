@@ -5,10 +5,11 @@ cross-entropy when the rule of both is tuned on validation in the same way? The 
 at its default rule, which answers whether tuning the rule is worth it. Nothing here reads a clock or draws a number.
 """
 
+from statistics import median
 from typing import Any
 
 from lossmith.compare import wording
-from lossmith.compare.inference import LEVEL, MINIMUM_REPEATS, Estimate, holm, paired
+from lossmith.compare.inference import LEVEL, MINIMUM_REPEATS, above, detectable, holm, paired
 from lossmith.compare.runs import BASELINE, CALIBRATION, RANKING, Path, Runs
 from lossmith.compare.snippet import snippet
 from lossmith.metrics import DECISIONS
@@ -25,16 +26,17 @@ def judge(results: dict[str, Any]) -> dict[str, Any]:
     """The verdict of a comparison, finished or not; the same results give the same verdict, byte for byte."""
     runs = Runs(results)
     table = leaderboard(runs)
-    questions = [rank_question(runs), decide_question(runs)]
+    signal = found(runs)
+    questions = [{**q, "answer": wording.answer(q, signal)} for q in (rank_question(runs), decide_question(runs))]
     verdict: dict[str, Any] = {
         "minimum_repeats": MINIMUM_REPEATS,
         "finished": runs.count,
         "planned": runs.planned,
         "failed": len(runs.failures),
         "testable": any(c["p"] is not None for question in questions for c in question["comparisons"]),
-        "found": found(table),
+        "found": signal,
         "questions": questions,
-        "avoid": avoid(questions),
+        "avoid": avoid(questions) if signal is not False else [],
         "table": add_p_values(table, questions),
     }
     verdict["recommended"] = recommend(runs, verdict)
@@ -56,17 +58,33 @@ def decide_question(runs: Runs) -> Question:
     tuned: Path = ("decision", "tuned", runs.metric)
     others: list[Entrant] = [(arm["name"], "tuned", tuned) for arm in runs.arms if arm["name"] != BASELINE]
     plain: Path = ("decision", "default", runs.metric)
-    return question(runs, "decide", runs.metric, tuned, [(BASELINE, "default", plain), *others])
+    asked = question(runs, "decide", runs.metric, tuned, [(BASELINE, "default", plain), *others])
+    if asked["comparisons"][0]["result"] == "better":  # tuning harmed cross-entropy: left alone it is the one to beat
+        against = question(runs, "decide", runs.metric, plain, others)["comparisons"]
+        for entry, other in zip(asked["comparisons"][1:], against, strict=True):
+            entry["overtaken"] = other["result"] != "better"
+    return asked
 
 
 def question(runs: Runs, name: str, metric: str, path: Path, others: list[Entrant]) -> Question:
-    """One family of paired tests against cross-entropy, adjusted together."""
+    """One family of paired tests against cross-entropy, adjusted together.
+
+    ``detectable`` is how large a difference had to be to be found reliably, in the middle of the other arms.
+    """
     comparisons = [comparison(runs, arm, rule, other, path) for arm, rule, other in others]
     for entry, p in zip(comparisons, holm([c["p"] for c in comparisons]), strict=True):
         entry["p_holm"] = p
         entry["result"] = result(entry)
-    found: Question = {"name": name, "metric": metric, "baseline": BASELINE, "comparisons": comparisons}
-    return {**found, "answer": wording.answer(found)}
+    tests = sum(c["p"] is not None for c in comparisons)
+    sizes = [detectable(c["sd"], c["n"], runs.ratio, tests) for c in comparisons if c["arm"] != BASELINE]
+    known = [size for size in sizes if size is not None]
+    return {
+        "name": name,
+        "metric": metric,
+        "baseline": BASELINE,
+        "comparisons": comparisons,
+        "detectable": median(known) if known else None,
+    }
 
 
 def comparison(runs: Runs, arm: str, rule: str | None, path: Path, baseline_path: Path) -> Comparison:
@@ -79,6 +97,7 @@ def comparison(runs: Runs, arm: str, rule: str | None, path: Path, baseline_path
         "repeats": runs.repeats,
         **paired(list(differences.values()), runs.ratio),
         "differences": [[repeat, difference] for repeat, difference in differences.items()],
+        "overtaken": False,  # by cross-entropy at its default rule, where tuning harmed it: see decide_question
     }
 
 
@@ -132,11 +151,11 @@ def add_p_values(table: list[dict[str, Any]], questions: list[Question]) -> list
     return table
 
 
-def found(table: list[dict[str, Any]]) -> bool | None:
-    """Whether any arm ranks better than chance: its ROC-AUC interval lies above 0.5. None: too few repeats to say."""
-    areas: list[Estimate] = [entry["ranking"]["roc_auc"] for entry in table]
-    lows = [area["low"] for area in areas if area["low"] is not None and area["n"] >= MINIMUM_REPEATS]
-    return any(low > CHANCE for low in lows) if lows else None
+def found(runs: Runs) -> bool | None:
+    """Whether any arm is shown to rank better than chance (ROC-AUC, Holm over the arms); None: too few repeats."""
+    areas = [list(runs.figures(arm["name"], ("ranking", "roc_auc")).values()) for arm in runs.arms]
+    ps = [p for p in holm([above(area, CHANCE, runs.ratio) for area in areas]) if p is not None]
+    return any(p < LEVEL for p in ps) if ps else None
 
 
 def avoid(questions: list[Question]) -> list[dict[str, Any]]:
@@ -170,19 +189,22 @@ def winners(verdict: dict[str, Any]) -> list[str]:
     better = [
         arm
         for arm in rank
-        if "better" in (words := (rank[arm]["result"], decide[arm]["result"])) and "worse" not in words
+        if (wording.wins(rank[arm]) or wording.wins(decide[arm]))
+        and "worse" not in (rank[arm]["result"], decide[arm]["result"])
     ]
 
     def key(arm: str) -> tuple[bool, float]:
-        decides = decide[arm]["result"] == "better"
+        decides = wording.wins(decide[arm])
         return not decides, -(decide[arm]["mean"] if decides else rank[arm]["mean"])
 
     return sorted(better, key=key)
 
 
 def better_rule(verdict: dict[str, Any], arm: str) -> str:
-    """Tune the rule where that was shown to pay; another arm than cross-entropy was compared with its rule tuned."""
-    plain = next(c for c in verdict["questions"][1]["comparisons"] if c["arm"] == BASELINE)
-    if plain["result"] in ("better", "worse"):
-        return "tuned" if plain["result"] == "worse" else "default"
-    return "default" if arm == BASELINE else "tuned"
+    """The rule that the evidence is about: who decides better did so tuned; others tune where that was shown to pay."""
+    comparisons = verdict["questions"][1]["comparisons"]
+    if verdict["found"] is False:
+        return "default"
+    if any(wording.wins(c) for c in comparisons if c["arm"] == arm != BASELINE):
+        return "tuned"
+    return "tuned" if any(c["result"] == "worse" for c in comparisons if c["arm"] == BASELINE) else "default"

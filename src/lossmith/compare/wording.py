@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from lossmith.compare.runs import BASELINE, Runs
 from lossmith.compare.text import clean
 
@@ -73,10 +71,10 @@ def p_value(p: float | None) -> str:
 
 
 def evidence(comparison: dict[str, Any], metric: str) -> str:
-    """``+0.004 average precision, 95 % CI -0.006 to 0.014, p = 0.43 after Holm``."""
+    """``+0.004 average precision, 95 % CI -0.006 to 0.014 unadjusted, p = 0.43 after Holm``."""
     parts = [f"{signed(comparison['mean'])} {NAMES[metric]}"]
     if comparison["low"] is not None:
-        parts.append(f"95 % CI {number(comparison['low'])} to {number(comparison['high'])}")
+        parts.append(f"95 % CI {number(comparison['low'])} to {number(comparison['high'])} unadjusted")
     if comparison["p_holm"] is not None:
         parts.append(f"p {p_value(comparison['p_holm'])} after Holm")
     return ", ".join(parts)
@@ -86,7 +84,7 @@ def headline(runs: Runs, verdict: dict[str, Any]) -> str:
     """The one sentence at the top."""
     chosen = verdict["recommended"]
     if runs.count == 0:
-        return f"No verdict: none of the {runs.planned} runs has finished."
+        return f"No verdict: none of the {runs.planned} runs has finished{within_budget(runs)}."
     if chosen is None:
         return "No verdict: cross-entropy, which everything is compared with, has no finished run."
     if verdict["found"] is False:
@@ -98,24 +96,30 @@ def headline(runs: Runs, verdict: dict[str, Any]) -> str:
     return keep(verdict) if chosen["arm"] == BASELINE else use(verdict)
 
 
+def within_budget(runs: Runs) -> str:
+    budget = runs.settings.get("budget")
+    return f" within the budget of {budget:g} s" if budget and runs.planned > len(runs.failures) else ""
+
+
 def nothing_found(verdict: dict[str, Any]) -> str:
-    """No arm ranks better than chance."""
-    rows = [row for row in verdict["table"] if row["ranking"]["roc_auc"]["low"] is not None]
-    best = max((row["ranking"]["roc_auc"] for row in rows), key=lambda area: area["mean"])
+    """No arm is shown to rank better than chance."""
+    areas = [row["ranking"]["roc_auc"] for row in verdict["table"]]
+    best = max((area for area in areas if area["low"] is not None), key=lambda area: float(area["mean"]))
     return (
-        "Nothing was found, so the choice of loss does not matter here: no arm ranks better than chance "
-        f"(the best ROC-AUC is {number(best['mean'])}, 95 % CI {number(best['low'])} to {number(best['high'])}; "
-        "a coin has 0.5)."
+        "Nothing was found, so the choice of loss does not matter here: no arm is shown to rank better than chance "
+        f"(the best ROC-AUC is {number(best['mean'])}, 95 % CI {number(best['low'])} to {number(best['high'])} "
+        "unadjusted; a coin has 0.5)."
     )
 
 
 def untested(runs: Runs, verdict: dict[str, Any]) -> str:
     """Too few repeats for any test."""
     best = closest(verdict, "rank")
+    lead = "so far the best in ranking" if best["mean"] > 0 else "no arm is ahead in ranking so far; closest"
     pairs = max(c["n"] for c in others(verdict, "rank"))
     return (
         f"Keep cross-entropy for now: {plural(pairs, 'repeat')} cannot tell differences from chance, at least "
-        f"{verdict['minimum_repeats']} are needed for a test (so far the best in ranking: {name(best)}, "
+        f"{verdict['minimum_repeats']} are needed for a test ({lead}: {name(best)}, "
         f"{signed(best['mean'])} average precision)."
     )
 
@@ -123,10 +127,15 @@ def untested(runs: Runs, verdict: dict[str, Any]) -> str:
 def keep(verdict: dict[str, Any]) -> str:
     """Cross-entropy stays."""
     tune = " and tune the decision rule" if verdict["recommended"]["rule"] == "tuned" else ""
-    mixed = [c for q in verdict["questions"] for c in others(verdict, q["name"]) if c["result"] == "better"]
+    mixed = [c for q in verdict["questions"] for c in others(verdict, q["name"]) if wins(c)]
     if mixed:  # better in one question and worse in the other
         names = listing(dict.fromkeys(name(c) for c in mixed))
         return f"Keep cross-entropy{tune}: {names} gain in one respect and lose in another (see the two questions)."
+    if names := listing(name(c) for c in others(verdict, "decide") if c["overtaken"] and c["result"] == "better"):
+        return (
+            f"Keep cross-entropy with the default decision rule: tuning the rule made its decisions worse, and {names} "
+            "with a tuned rule did better than that, but is not shown to do better than cross-entropy left alone."
+        )
     best = closest(verdict, "rank")
     return (
         f"Keep cross-entropy{tune}: no other arm is shown to rank or to decide better "
@@ -137,16 +146,16 @@ def keep(verdict: dict[str, Any]) -> str:
 def use(verdict: dict[str, Any]) -> str:
     """Another arm wins."""
     chosen = verdict["recommended"]
-    wins = [
+    won = [
         (q["name"], evidence(c, q["metric"]))
         for q in verdict["questions"]
         for c in others(verdict, q["name"])
-        if c["arm"] == chosen["arm"] and c["result"] == "better"
+        if c["arm"] == chosen["arm"] and wins(c)
     ]
-    does = " and ".join({"rank": "ranks", "decide": "decides"}[question] for question, _ in wins)
-    rule = "a tuned decision rule" if chosen["rule"] == "tuned" else "the default decision rule"
-    figures = "; ".join(figure for _, figure in wins)
-    return f"Use {clean(chosen['title'])} with {rule}: it {does} better than cross-entropy ({figures})."
+    does = " and ".join(f"{question}s" for question, _ in won)
+    rule = "a tuned" if chosen["rule"] == "tuned" else "the default"
+    why = f"it {does} better than cross-entropy ({'; '.join(figure for _, figure in won)})"
+    return f"Use {clean(chosen['title'])} with {rule} decision rule: {why}."
 
 
 def sentences(runs: Runs, verdict: dict[str, Any]) -> list[str]:
@@ -170,16 +179,19 @@ def beyond(verdict: dict[str, Any], question: dict[str, Any]) -> list[str]:
     arm = verdict["recommended"]["arm"]
     if arm == BASELINE:
         return [] if question["name"] == "rank" else [question["answer"]]
-    better = [c for c in question["comparisons"] if c["result"] == "better" and c["arm"] != BASELINE]
-    if not any(c["arm"] == arm for c in better):
+    better = [c for c in question["comparisons"] if wins(c) and c["arm"] != BASELINE]
+    if arm not in [c["arm"] for c in better]:
         return [question["answer"]]
-    rest = [f"{name(c)} ({evidence(c, question['metric'])})" for c in better if c["arm"] != arm]
-    word = {"rank": "Ranks", "decide": "Decides"}[question["name"]]
-    return [f"{word} better than cross-entropy, too: {'; '.join(rest)}."] if rest else []
+    rest = gains([c for c in better if c["arm"] != arm], question["metric"])
+    return [f"{question['name'].title()}s better than cross-entropy, too: {rest}."] if rest else []
 
 
-def answer(question: dict[str, Any]) -> str:
-    """The answer to one of the two questions."""
+def gains(better: list[dict[str, Any]], metric: str) -> str:
+    return "; ".join(f"{name(c)} ({evidence(c, metric)})" for c in better)
+
+
+def answer(question: dict[str, Any], signal: bool | None) -> str:
+    """The answer to one of the two questions; without a ``signal`` no difference is worth acting on."""
     metric = question["metric"]
     start = "Ranking" if question["name"] == "rank" else "Deciding (every rule tuned)"
     entries = [c for c in question["comparisons"] if c["n"] and c["arm"] != BASELINE]
@@ -187,12 +199,15 @@ def answer(question: dict[str, Any]) -> str:
     if not entries:
         return f"{start}: nothing to compare."
     if better:
-        found = "; ".join(f"{name(c)} ({evidence(c, metric)})" for c in better)
-        return f"{start}: better than cross-entropy: {found}."
+        names = listing(name(c) for c in better if c["overtaken"])
+        but = f"; but not shown to be better than cross-entropy at its default rule: {names}" if names else ""
+        but = "; but no arm ranks above chance, so do not act on it" if signal is False else but
+        return f"{start}: better than cross-entropy: {gains(better, metric)}{but}."
     best = max(entries, key=lambda c: float(c["mean"]))
     figures = f"{name(best)}, {evidence(best, metric)}"
     if all(c["result"] == "untested" for c in entries):
-        return f"{start}: no test is possible; the best so far is {figures}."
+        lead = "the best so far is" if best["mean"] > 0 else "no arm is ahead so far, the closest is"
+        return f"{start}: no test is possible; {lead} {figures}."
     return f"{start}: no arm is shown to be better; the closest is {figures}."
 
 
@@ -202,8 +217,8 @@ def tuning(verdict: dict[str, Any]) -> list[str]:
     plain = next(c for c in question["comparisons"] if c["arm"] == BASELINE)
     if not plain["n"]:
         return []
-    low, high = (None if plain[end] is None else -plain[end] for end in ("high", "low"))
-    gain = evidence({**plain, "mean": -plain["mean"], "low": low, "high": high}, question["metric"])
+    turned = {one: None if plain[end] is None else -plain[end] for one, end in (("low", "high"), ("high", "low"))}
+    gain = evidence({**plain, "mean": -plain["mean"], **turned}, question["metric"])
     says = {
         "worse": "Tune the decision rule of cross-entropy on validation rows: it decides better than the default rule",
         "better": "Leave the decision rule of cross-entropy alone: tuning it made decisions worse",
@@ -215,44 +230,37 @@ def tuning(verdict: dict[str, Any]) -> list[str]:
 def calibrated(verdict: dict[str, Any]) -> list[str]:
     """What another arm than cross-entropy does to the probabilities."""
     rows = {row["arm"]: row["calibration"]["log_loss"]["mean"] for row in verdict["table"]}
-    arm = verdict["recommended"]["arm"]
-    if arm == BASELINE:
+    if (arm := verdict["recommended"]["arm"]) == BASELINE:
         return []
-    return [
-        f"Its probabilities: log-loss {number(rows[arm])} against {number(rows[BASELINE])} of cross-entropy "
-        "(less is better); see the section on calibration before taking them at their word."
-    ]
+    figures = f"log-loss {number(rows[arm])} against {number(rows[BASELINE])} of cross-entropy (less is better)"
+    return [f"Its probabilities: {figures}; see the section on calibration before taking them at their word."]
 
 
 def warnings(verdict: dict[str, Any]) -> list[str]:
     """The arms that are worse beyond doubt."""
     if not verdict["avoid"]:
         return []
-    words = {"rank": "ranks worse", "decide": "decides worse"}
     found: dict[str, list[str]] = {}
     for entry in verdict["avoid"]:
-        found.setdefault(name(entry), []).append(
-            f"{words[entry['question']]}, {signed(entry['mean'])} {NAMES[entry['metric']]}"
-        )
-    return ["Avoid here: " + "; ".join(f"{title} ({' and '.join(why)})" for title, why in found.items()) + "."]
+        why = f"{entry['question']}s worse, {signed(entry['mean'])} {NAMES[entry['metric']]}"
+        found.setdefault(name(entry), []).append(why)
+    return ["Avoid here: " + "; ".join(f"{title} ({' and '.join(said)})" for title, said in found.items()) + "."]
 
 
 def certainty(runs: Runs, verdict: dict[str, Any]) -> list[str]:
-    """How sure all this is, and how small a difference would have gone unnoticed."""
-    halves = [(c["high"] - c["low"]) / 2 for c in others(verdict, "rank") if c["p"] is not None]
-    if not halves:
+    """How sure all this is, and how large a difference had to be to be found."""
+    if not verdict["testable"]:
         return []
-    return [
-        f"How sure: {runs.repeats} repeated splits, tests corrected for their overlap (Nadeau-Bengio) and for the "
-        f"number of arms (Holm); differences in average precision below about {number(float(np.median(halves)))} "
-        "would go unnoticed."
-    ]
+    tests = "tests corrected for their overlap (Nadeau-Bengio) and for the number of arms (Holm)"
+    sure = f"How sure: {runs.repeats} repeated splits, {tests}."
+    asked = [q for q in verdict["questions"] if q["detectable"] is not None and verdict["found"] is not False]
+    sizes = " or ".join(f"{number(q['detectable'])} in {NAMES[q['metric']]}" for q in asked)
+    return [f"{sure} A difference had to be about {sizes} to be found reliably (4 times in 5)." if sizes else sure]
 
 
 def missing(runs: Runs, verdict: dict[str, Any]) -> list[str]:
     """Runs that failed or have not been made."""
-    left = runs.planned - runs.count - len(runs.failures)
-    told = []
+    left, told = runs.planned - runs.count - len(runs.failures), []
     if runs.failures:
         arms = listing(dict.fromkeys(clean(runs.title(record["arm"])) for record in runs.failures))
         pairs = "; comparisons use the repeats that both arms finished" if runs.count else ""
@@ -265,6 +273,11 @@ def missing(runs: Runs, verdict: dict[str, Any]) -> list[str]:
 def others(verdict: dict[str, Any], question: str) -> list[dict[str, Any]]:
     """The comparisons of the other arms, without that of cross-entropy's two rules."""
     return [c for q in verdict["questions"] if q["name"] == question for c in q["comparisons"] if c["arm"] != BASELINE]
+
+
+def wins(comparison: dict[str, Any]) -> bool:
+    """Shown to be better, and not only than a cross-entropy that its own tuning has harmed."""
+    return bool(comparison["result"] == "better" and not comparison["overtaken"])
 
 
 def closest(verdict: dict[str, Any], question: str) -> dict[str, Any]:
