@@ -19,7 +19,7 @@ from lossmith.compare.session import DEMO, DEMO_TARGET, cores
 from lossmith.compare.settings import MODELS, Training
 from lossmith.compare.task import infer
 
-REPEATS = 4
+REPEATS = 3
 
 
 def skorch_try(prepared: train.Prepared, training: Training, attempt: int) -> None:
