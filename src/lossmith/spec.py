@@ -52,11 +52,24 @@ def create(spec: "str | Loss | WeightedSum") -> Loss | WeightedSum:
         files[word] = _from_file(match["path"], match["name"])
         return word
 
-    text = (_ONE_FILE if _ONE_FILE.fullmatch(spec.strip()) else _FILE).sub(stand_in, spec.strip())
+    text = _file_pattern(spec).sub(stand_in, spec.strip())
     try:
         return _build(ast.parse(text, mode="eval").body, spec, files)
     except (SyntaxError, RecursionError, MemoryError):
         raise SpecError(f"cannot read the loss {spec[:80]!r}; write it like {EXAMPLE!r}") from None
+
+
+def own_files(spec: str) -> list[Path]:
+    """The user's own files that a specification names.
+
+    >>> [path.name for path in own_files("0.5*my_losses.py:Mine + focal")]
+    ['my_losses.py']
+    """
+    return [Path(match["path"]).expanduser() for match in _file_pattern(spec).finditer(spec.strip())]
+
+
+def _file_pattern(spec: str) -> re.Pattern[str]:
+    return _ONE_FILE if _ONE_FILE.fullmatch(spec.strip()) else _FILE
 
 
 def _build(node: ast.expr, spec: str, files: dict[str, type[Loss]]) -> Loss | WeightedSum:
@@ -77,9 +90,7 @@ def _build(node: ast.expr, spec: str, files: dict[str, type[Loss]]) -> Loss | We
             if len(set(words)) < len(words):
                 raise SpecError(f"a parameter is given twice in the loss {spec!r}")
             return _find(name, spec, files)(**{str(k.arg): _value(k.value, spec) for k in keywords})
-    raise SpecError(
-        f"cannot read {ast.unparse(node)!r} in the loss {spec!r}; write it like 'focal(gamma=2) + 0.5*poly'"
-    )
+    raise SpecError(f"cannot read {ast.unparse(node)!r} in the loss {spec!r}; write it like {EXAMPLE!r}")
 
 
 def _value(node: ast.expr, spec: str) -> Any:

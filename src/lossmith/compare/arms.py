@@ -5,18 +5,14 @@ Every arm gets the same number of tries, ``TRIES``. Try k starts from initial we
 parameter has that many starts. The best try on validation is kept, so nobody gets more chances there than another.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from lossmith.errors import InputError, LossmithError, ShapeError
 
 TRIES = 3
 BASELINE = "cross_entropy"
-ONE_FILE = re.compile(r"(.+\.py):[A-Za-z_]\w*(?:\([^()]*\))?")  # as in spec.create: then spaces do no harm
-SOURCE_FILE = re.compile(r"([^\s+*()]+\.py):")
 
 Point = Mapping[str, float]
 NO_GRID: tuple[Point, ...] = ({},) * TRIES
@@ -211,7 +207,8 @@ def check_gradient(logits: Any, labels: Any) -> None:
 
 
 def source_text(arm: Arm) -> str:
-    """The text of the user's file behind an arm, so that an edited loss is trained anew."""
-    one = ONE_FILE.fullmatch(arm.template.strip())
-    found = (Path(name) for name in ([one[1]] if one else SOURCE_FILE.findall(arm.template)))
+    """The text of the user's files behind an arm, so that an edited loss is trained anew."""
+    from lossmith.spec import own_files
+
+    found = own_files(arm.template)
     return "".join(path.read_text(encoding="utf-8", errors="replace") for path in found if path.is_file())

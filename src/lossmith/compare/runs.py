@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lossmith.compare.arms import BASELINE as BASELINE
 from lossmith.compare.inference import Estimate, estimate
-
-BASELINE = "cross_entropy"
 
 Path = tuple[str, ...]
 """Where a figure is in a record, such as ``("decision", "tuned", "macro_f1")``."""

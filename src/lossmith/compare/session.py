@@ -12,6 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,7 +214,7 @@ class Session:
             for arm in self.arms
         ]
 
-    @property
+    @cached_property
     def training(self) -> "Training":
         """What the runs need to know."""
         from lossmith.compare.settings import MODELS, Training
@@ -227,7 +228,7 @@ class Session:
             hidden=MODELS[self.settings.model],
         )
 
-    @property
+    @cached_property
     def batch_size(self) -> int:
         """Rows of one training step."""
         from lossmith.compare.splits import split

@@ -47,6 +47,11 @@ class LabelledLoss(Loss, family=""):
         if self.weight is not None and self.weight.dim() == 0:
             raise ParameterError(f"{type(self).__name__}: weight must be one number per class, not a single number")
 
+    def check_alpha_is_a_share(self) -> None:
+        """Where a target is binary, alpha is the share of the positives, and 1 - alpha that of the negatives."""
+        if self.alpha is not None and bool((self.alpha > 1).any()):
+            raise ParameterError(f"{type(self).__name__}: alpha must be in [0, 1]: the share of the positives")
+
     def binary_costs(self, like: Tensor) -> tuple[Pair, Pair]:
         """(negative, positive): what a mistake costs, and how much a unit counts, ready to meet units `like`."""
         counts: Pair = (1.0, 1.0)  # plain numbers where nothing was asked for, tensors otherwise

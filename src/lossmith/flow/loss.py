@@ -32,7 +32,7 @@ registry: dict[str, type["Loss"]] = {}  # name -> final class; exports, docs, co
 def _normalizer(value: Any) -> str | float:
     if value in ("weight", "count", "positives"):
         return str(value)
-    return number(value, Interval(0, open_low=True, high=float("inf"), open_high=True))
+    return number(value, Interval(0, open_low=True))
 
 
 class Arithmetic:

@@ -53,11 +53,12 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
     def validate(self) -> None:
         super().validate()
         self._warn_of_probabilities = self.link in ("softmax", "sigmoid")
-        if self.link in BINARY and self.alpha is not None and bool((self.alpha > 1).any()):
-            raise ParameterError(f"{type(self).__name__}: alpha must be in [0, 1]: the share of the positives")
-        if self.link not in BINARY and self.pos_weight is not None:
+        if self.link in BINARY:
+            self.check_alpha_is_a_share()
+            return
+        if self.pos_weight is not None:
             raise ParameterError(f"{type(self).__name__}: pos_weight belongs to a binary link; over classes use alpha=")
-        if self.link not in BINARY and self.alpha is not None and self.alpha.dim() == 0:
+        if self.alpha is not None and self.alpha.dim() == 0:
             raise ParameterError(f"{type(self).__name__}: over classes alpha must be one number per class")
 
     def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
@@ -147,9 +148,8 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
     def sample(self, generator: torch.Generator, units: int = 8) -> tuple[Input, Tensor]:
         z = Interval().sample((units,) if self.link in BINARY else (units, 3), generator)
         if self.link in BINARY:
-            return (z.sigmoid() if self.link == "binary_prob" else z), Interval(0, 1).sample(
-                (units,), generator
-            ).round()
+            labels = Interval(0, 1).sample((units,), generator).round()
+            return (z.sigmoid() if self.link == "binary_prob" else z), labels
         scores = {"softmax": z, "log_prob": z.log_softmax(1), "prob": z.softmax(1)}
         return scores[self.link], Classes(3).sample((units,), generator)
 

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossmith.errors import ParameterError
 from lossmith.flow.domain import Signs
 from lossmith.flow.labelled import LabelledLoss, choose, scaled
 from lossmith.flow.units import Units
@@ -27,8 +26,7 @@ class MarginLoss(LabelledLoss, family="margin"):
 
     def validate(self) -> None:
         super().validate()
-        if self.alpha is not None and bool((self.alpha > 1).any()):
-            raise ParameterError(f"{type(self).__name__}: alpha must be in [0, 1]: the share of the positives")
+        self.check_alpha_is_a_share()
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         wanted = inputs[0].requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling()
