@@ -74,6 +74,11 @@ def test_losses_of_ones_own_live_side_by_side(tmp_path: Path) -> None:
     assert str(lossmith.create(one)) == one
 
 
+def test_a_path_with_a_space_takes_parameters(tmp_path: Path) -> None:
+    text = FORMULA.format("r**power").replace("xp)", "xp, *, power=1.0)")
+    assert value(write(tmp_path / "b c" / "my.py", text) + "(power=3)") == 8
+
+
 def test_an_edited_file_is_read_anew_and_imports_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "neighbour_of_own.py").write_text("power = 4\n")
     file = tmp_path / "my.py"

@@ -69,7 +69,7 @@ def own_files(spec: str) -> list[Path]:
 
 
 def _file_pattern(spec: str) -> re.Pattern[str]:
-    return _ONE_FILE if _ONE_FILE.fullmatch(spec.strip()) else _FILE
+    return _ONE_FILE if _ONE_FILE.match(spec.strip()) else _FILE
 
 
 def _build(node: ast.expr, spec: str, files: dict[str, type[Loss]]) -> Loss | WeightedSum:
