@@ -71,6 +71,8 @@ def test_losses_of_ones_own_live_side_by_side(tmp_path: Path) -> None:
     two = write(tmp_path / "b c" / "my.py", FORMULA.format("r**3"))
     assert (value(one), value(two)) == (4, 8)
     assert value(f"0.5*{one} + mae") == 4
+    assert value(f"0.5*{one}") == 2
+    assert value(f"{one} + {one}") == 8
     assert str(lossmith.create(one)) == one
 
 

@@ -69,7 +69,10 @@ def own_files(spec: str) -> list[Path]:
 
 
 def _file_pattern(spec: str) -> re.Pattern[str]:
-    return _ONE_FILE if _ONE_FILE.match(spec.strip()) else _FILE
+    """One file and nothing else may have spaces in its path; a path that could be a sum has to be there to count."""
+    one = _ONE_FILE.match(spec.strip())
+    alone = one and (not set("*+:") & set(one["path"]) or Path(one["path"]).expanduser().is_file())
+    return _ONE_FILE if alone else _FILE
 
 
 def _build(node: ast.expr, spec: str, files: dict[str, type[Loss]]) -> Loss | WeightedSum:
