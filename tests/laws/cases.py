@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import lossmith.losses  # noqa: F401  (fills the registry)
+from lossmith.errors import ParameterError
 from lossmith.flow.domain import Simplex
 from lossmith.flow.loss import Input, Loss, registry
 from lossmith.losses.likelihood import LikelihoodLoss
@@ -30,13 +31,12 @@ class Case:
     spatial: bool = False
 
     def loss(self, **more: Any) -> Loss:
-        return self.cls(**dict(self.options), **more)
+        return self.cls(**{**self.cls.example, **dict(self.options), **more})
 
-    def data(self, seed: int = 0, units: int = 8, dtype: torch.dtype = torch.float64) -> tuple[Input, Tensor]:
+    def data(self, seed: int = 0, units: int = 8, dtype: torch.dtype = torch.float64) -> tuple[Input, Tensor | None]:
         generator = torch.Generator().manual_seed(seed)
-        loss = self.loss()
-        input, target = loss.sample(generator, 3 * units if self.spatial else units)
-        if self.soft and isinstance(input, Tensor):
+        input, target = self.loss().sample(generator, 3 * units if self.spatial else units)
+        if self.soft and isinstance(input, Tensor) and target is not None:
             classes = input.shape[-1] if input.dim() > 1 else 0
             target = (
                 Simplex(1, classes).sample(input.shape, generator)
@@ -44,8 +44,24 @@ class Case:
                 else torch.rand(target.shape, generator=generator, dtype=torch.float64)
             )
         if self.spatial:
-            input, target = each(lambda x: spread(x, units), input), spread(target, units)
-        return each(lambda x: x.to(dtype), input), target.to(dtype) if target.is_floating_point() else target
+            input, target = each(lambda x: spread(x, units), input), None if target is None else spread(target, units)
+        return each(lambda x: cast(x, dtype), input), None if target is None else cast(target, dtype)
+
+    def take(self, input: Input, target: Tensor | None, index: Any) -> tuple[Input, Tensor | None]:
+        """Some of the units; what they share stays whole."""
+        return packed(tuple(x[index] for x in self.own(input)) + self.shared(input)), (
+            None if target is None else target[index]
+        )
+
+    def own(self, input: Input) -> tuple[Tensor, ...]:
+        return leaves(input)[: self.cls.inputs_per_unit]
+
+    def shared(self, input: Input) -> tuple[Tensor, ...]:
+        return leaves(input)[len(self.own(input)) :]
+
+
+def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.to(dtype) if x.is_floating_point() else x
 
 
 def spread(x: Tensor, units: int) -> Tensor:
@@ -67,11 +83,15 @@ def packed(tensors: tuple[Tensor, ...]) -> Input:
 
 
 def _cases() -> Iterator[Case]:
+    seen = set()
     for name, cls in SHIPPED.items():
         yield Case(name, cls)
-        yield Case(f"{name}-spatial", cls, spatial=True)
-        if not issubclass(cls, LikelihoodLoss):
+        if cls.unit != "sample":
+            yield Case(f"{name}-spatial", cls, spatial=True)
+        formula = getattr(cls, "formula", None)
+        if not issubclass(cls, LikelihoodLoss) or formula in seen:  # another name of a loss that is under the law
             continue
+        seen.add(formula)
         for link in LINKS:
             yield Case(f"{name}-{link}", cls, (("link", link),))
         for link in ("softmax", "sigmoid"):
@@ -91,6 +111,17 @@ def _legal(case: Case) -> Case:
     return Case(case.label, case.cls, tuple(options.items()), case.soft, case.spatial)
 
 
-CASES = [_legal(case) for case in _cases()]
+def _offered(case: Case) -> bool:
+    """Whether the loss has this variant: one that it refuses by name is not under the law."""
+    try:
+        case.loss()
+        case.loss()(*case.data())
+    except ParameterError:
+        return case.label == case.cls.name
+    return True
+
+
+CASES = [case for case in map(_legal, _cases()) if _offered(case)]
 TRAINABLE = [case for case in CASES if case.cls.differentiable]
-SEPARABLE = [case for case in CASES if "none" in case.cls.reductions]  # one value per unit
+SEPARABLE = [case for case in CASES if case.loss().scope == "unit" and "none" in case.cls.reductions]
+MERGING = [case for case in CASES if case.loss().scope != "set"]  # the parts of a batch add up to it

@@ -1,8 +1,10 @@
 """Two values or more of every loss worked out on paper, and the rule that none may come without them."""
 
+import importlib
 import math
 from collections.abc import Sequence
 from math import e, exp, log, pi, sqrt
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,6 +118,12 @@ ANCHORS: dict[str, Sequence[Anchor]] = {
 }
 
 
+for file in Path(__file__).parent.glob("*_test.py"):  # the families whose tests hold their own
+    module = importlib.import_module(f"tests.losses.{file.stem}") if file.stem != "anchor_test" else None
+    ANCHORS.update(getattr(module, "ANCHORS", {}))
+    REFERENCES.update(getattr(module, "REFERENCES", {}))
+
+
 def tensor(values: Any) -> Any:
     return tuple(map(tensor, values)) if isinstance(values, tuple) else torch.tensor(values)
 
@@ -126,7 +134,7 @@ CASES = [(name, *anchor) for name, anchors in ANCHORS.items() for anchor in anch
 @pytest.mark.parametrize(("name", "parameters", "input", "target", "value"), CASES)
 def test_anchor(name: str, parameters: dict[str, Any], input: Any, target: Any, value: float) -> None:
     """Numbers that need no program: a factor, a sign, a lost constant or a swapped class would move them."""
-    got = registry[name](**parameters)(tensor(input), tensor(target)).item()
+    got = registry[name](**parameters)(tensor(input), None if target is None else tensor(target)).item()
     assert math.isclose(got, value, rel_tol=2e-6, abs_tol=1e-7)
 
 
@@ -134,9 +142,8 @@ def test_anchor(name: str, parameters: dict[str, Any], input: Any, target: Any, 
 def test_no_loss_without_anchors_and_an_oracle(name: str) -> None:
     """A loss that is added to the registry has to be worked out here as well."""
     assert len(ANCHORS.get(name, [])) >= 2, f"{name}: give it two values worked out by hand in ANCHORS"
-    assert name in REFERENCES, f"{name}: write its formula, from its paper, into the oracle"
+    assert callable(REFERENCES.get(name)), f"{name}: write its formula, from its paper, into the oracle"
 
 
-def test_every_family_has_its_losses() -> None:
-    """The tables name real losses only, and the registry is not empty when the tests are collected."""
+def test_the_tables_name_real_losses_only() -> None:
     assert set(ANCHORS) == set(REFERENCES) == set(shipped())

@@ -8,6 +8,7 @@ import functools
 import inspect
 import re
 import sys
+from dataclasses import replace
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -18,7 +19,7 @@ from lossmith.errors import ParameterError, ShapeError
 from lossmith.flow.domain import Domain, Interval
 from lossmith.flow.function import FromFunction
 from lossmith.flow.parameter import Parametrised, integer_or_none, number, param, spell
-from lossmith.flow.partial import Partial, divide
+from lossmith.flow.partial import Partial, divide, gather
 from lossmith.flow.units import Units, at_least_float32, elements, one_tensor
 from lossmith.flow.weight import kept, sample_weights
 
@@ -65,6 +66,12 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     name: ClassVar[str] = ""  # empty for a family
     spec_name: ClassVar[str] = ""  # what a specification calls it: its name, or path.py:Class for a user's own
     family: ClassVar[str] = ""
+    example: ClassVar[
+        dict[str, Any]
+    ] = {}  # options to make one with, where the defaults are not enough: for tests, docs
+    unit: ClassVar[Literal["element", "row", "sample"]] = "element"  # what one value is for; samples lie along axis 0
+    takes_target: ClassVar[bool] = True
+    inputs_per_unit: ClassVar[int | None] = None  # of several inputs the first so many have units, the rest is shared
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     differentiable: ClassVar[bool] = True
     input_domain: ClassVar[Domain | None] = None  # None: any number, infinities included
@@ -131,6 +138,11 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         self._own_forward()
 
     # What a family fills in -------------------------------------------------------------------------------------
+    @property
+    def scope(self) -> Literal["unit", "sums", "set"]:
+        """What the value of a unit depends on: on the unit alone, on sums over all units, or on the set of them."""
+        return "unit"
+
     def validate(self) -> None:
         """Check options against each other, once, when the loss is made."""
         if self.normalizer == "positives":
@@ -172,7 +184,7 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     def forward(
         self,
         input: Input,
-        target: Tensor,
+        target: Tensor | None = None,
         *,
         mask: Tensor | None = None,
         sample_weight: Tensor | None = None,
@@ -186,35 +198,66 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         __call__ = forward
 
     def values(
-        self, input: Input, target: Tensor, mask: Tensor | None = None, sample_weight: Tensor | None = None
+        self,
+        input: Input,
+        target: Tensor | None,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The weighted value of every unit (0 where masked), and its share of what a mean divides by."""
-        owner = type(self).__name__
-        one_tensor(owner, target, "target")
-        inputs, target, units = self.arrange(input, target)
-        keep = shown = kept(owner, units, target, self.ignore_index, mask)
-        if sample_weight is not None:
-            sample_weight = sample_weights(owner, units, sample_weight, keep, inputs[0])
-            # What weighs nothing is hidden, unless the weight itself is being learnt.
-            shown = keep if sample_weight.requires_grad else sample_weight > 0
-        if shown is not None:
-            inputs = tuple(units.hide(x, shown, self.legal_input()) for x in inputs)
-            target = units.hide(target, shown, self.legal_target(target, units))
-        self.check(inputs, target, units)
-        value, weight = self.evaluate(inputs, target, units)
+        inputs, ready, units = self.admit(input, target, mask, sample_weight)
+        value, weight = self.evaluate(inputs, ready, units)
         if not isinstance(value, Tensor) or value.shape != units.shape:
             shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ShapeError(f"{owner}: the formula must return one value per unit, {list(units.shape)}, not {shape}")
-        if sample_weight is not None:
-            value = value * sample_weight
-            weight = sample_weight if weight is None else weight * sample_weight
+            raise ShapeError(
+                f"{type(self).__name__}: the formula must return one value per unit, {list(units.shape)}, not {shape}"
+            )
+        if units.weight is not None:
+            value = value * units.weight
+            weight = units.weight if weight is None else weight * units.weight
         share = weight if self.normalizer == "weight" else None
         if self.normalizer == "positives":
-            share = self.positives(target, units).to(value)
-            share = share if sample_weight is None else share * sample_weight
-        if keep is None:
+            share = self.positives(ready, units).to(value)
+            share = share if units.weight is None else share * units.weight
+        if units.keep is None:
             return value, share
+        keep = units.keep
         return torch.where(keep, value, 0.0), keep.to(value) if share is None else torch.where(keep, share, 0.0)
+
+    def admit(
+        self, input: Input, target: Tensor | None, mask: Tensor | None, sample_weight: Tensor | None
+    ) -> tuple[tuple[Tensor, ...], Tensor, Units]:
+        """Everything before the statistic: shapes, units, masks, legal values; a set is gathered from all ranks."""
+        owner = type(self).__name__
+        if self.takes_target:
+            target = one_tensor(owner, target, "target")
+        elif target is not None:
+            raise ShapeError(f"{owner}: there is no target to give: everything is in the input")
+        inputs, ready, units = self.arrange(input, target)  # type: ignore[arg-type]  # those without one make one up
+        keep = kept(owner, units, ready, self.ignore_index, mask)
+        if sample_weight is not None:
+            sample_weight = sample_weights(owner, units, sample_weight, keep, inputs[0])
+        units = replace(units, keep=keep, weight=sample_weight)
+        shown = units.shown
+        if shown is not None:
+            own = len(inputs) if self.inputs_per_unit is None else self.inputs_per_unit
+            hidden = (units.hide(x, shown, self.legal_input()) for x in inputs[:own])
+            inputs = (*hidden, *inputs[own:])
+            ready = units.hide(ready, shown, self.legal_target(ready, units))
+        self.check(inputs, ready, units)
+        if self.scope == "set" and self.process_group is not None:
+            return self._gathered(inputs, ready, units)
+        return inputs, ready, units
+
+    def _gathered(
+        self, inputs: tuple[Tensor, ...], target: Tensor, units: Units
+    ) -> tuple[tuple[Tensor, ...], Tensor, Units]:
+        """The units of all ranks; a rank that masks nothing meets one that does, so the mask is always sent."""
+        keep = inputs[0].new_ones(units.shape, dtype=torch.bool) if units.keep is None else units.keep
+        weight = inputs[0].new_ones(units.shape) if units.weight is None else units.weight
+        inputs, target = tuple(gather(x, self.process_group) for x in inputs), gather(target, self.process_group)
+        keep, weight = gather(keep.to(torch.uint8), self.process_group).bool(), gather(weight, self.process_group)
+        return inputs, target, replace(units, shape=keep.shape, keep=keep, weight=weight)
 
     def check(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> None:
         """Check values, where looking at them is allowed."""
@@ -225,7 +268,12 @@ class Loss(Arithmetic, FromFunction, Parametrised):
             legal_input.check(owner, "input", inputs[0])
 
     def partial(
-        self, input: Input, target: Tensor, *, mask: Tensor | None = None, sample_weight: Tensor | None = None
+        self,
+        input: Input,
+        target: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
     ) -> Partial:
         """The sums of this batch, to merge with those of other batches; `reduce` turns them into the loss."""
         value, share = self.values(input, target, mask, sample_weight)
@@ -238,7 +286,7 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         For gradient accumulation give `num_items`, the number (or weight) of targets in the whole step over all
         micro-batches and ranks: the micro-batch losses then add up to the loss of the one big batch.
         """
-        if self.process_group is not None:
+        if self.process_group is not None and self.scope != "set":  # a set has been gathered
             partial = partial.all_reduce(self.process_group)
         if num_items is not None:
             return divide(partial.total, self._items(num_items))

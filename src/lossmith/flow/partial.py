@@ -20,7 +20,7 @@ def divide(total: Tensor, weight: Tensor | float) -> Tensor:
 
 
 class Partial(NamedTuple):
-    """The sum of weighted losses and the sum of what a mean divides by.
+    """The sum of weighted losses and the sum of what a mean divides by; or other sums, of any shape, that a loss needs.
 
     >>> a, b = Partial(torch.tensor(6.0), torch.tensor(3.0)), Partial(torch.tensor(2.0), torch.tensor(1.0))
     >>> a.merge(b).mean()
@@ -32,10 +32,7 @@ class Partial(NamedTuple):
 
     def merge(self, *others: "Partial") -> "Partial":
         """The partial of everything together: of micro-batches, of shards."""
-        parts = (self, *others)
-        return Partial(
-            torch.stack([part.total for part in parts]).sum(), torch.stack([part.weight for part in parts]).sum()
-        )
+        return Partial(*(torch.stack(field).sum(0) for field in zip(self, *others, strict=True)))
 
     def all_reduce(self, group: Any) -> "Partial":
         """The partial of all ranks: every rank sees the global value.
@@ -43,14 +40,53 @@ class Partial(NamedTuple):
         The gradient stays with this rank's own part, times the number of ranks: DDP and FSDP average gradients
         over ranks, and that average is then exactly the gradient of the one global value.
         """
-        if not (dist.is_available() and dist.is_initialized()):
-            raise ParameterError("process_group: call torch.distributed.init_process_group before the loss")
-        group = dist.group.WORLD if group == "world" else group
-        own = torch.stack(list(self))
+        group = ready(group)
+        own = torch.cat([field.flatten() for field in self])
         everyone = own.detach().clone()
         dist.all_reduce(everyone, group=group)
-        return Partial(*(everyone + dist.get_world_size(group) * (own - own.detach())).unbind())
+        both, size = times_ranks(own, everyone, group), self.total.numel()
+        return Partial(both[:size].view(self.total.shape), both[size:].view(self.weight.shape))
 
     def mean(self) -> Tensor:
         """``total / weight``, and 0 where nothing counted."""
         return divide(self.total, self.weight)
+
+
+class Partials(tuple[Partial, ...]):
+    """The partials of the terms of a sum of losses; they merge term by term."""
+
+    def merge(self, *others: "Partials") -> "Partials":
+        """The partials of everything together."""
+        return Partials(one.merge(*more) for one, *more in zip(self, *others, strict=True))
+
+
+def gather(x: Tensor, group: Any) -> Tensor:
+    """The rows of all ranks, one rank after the other, uneven numbers of them included: what a set of units needs.
+
+    The gradient stays with this rank's own rows, times the number of ranks, as in `Partial.all_reduce`.
+    """
+    group = ready(group)
+    ranks, here = dist.get_world_size(group), dist.get_rank(group)
+    counts = [x.new_zeros(1, dtype=torch.int64) for _ in range(ranks)]
+    dist.all_gather(counts, x.new_full((1,), len(x), dtype=torch.int64), group=group)
+    rows = [int(count) for count in counts]
+    padded = x.detach().new_zeros((max(rows), *x.shape[1:]))
+    padded[: len(x)] = x.detach()
+    parts = [torch.empty_like(padded) for _ in range(ranks)]
+    dist.all_gather(parts, padded, group=group)
+    everyone = [part[:count] for part, count in zip(parts, rows, strict=True)]
+    if x.requires_grad:
+        everyone[here] = times_ranks(x, everyone[here], group)
+    return torch.cat(everyone)
+
+
+def times_ranks(own: Tensor, everyone: Tensor, group: Any) -> Tensor:
+    """The value of `everyone`, with this rank's own gradient times the number of ranks, over which DDP averages."""
+    return everyone + dist.get_world_size(group) * (own - own.detach())
+
+
+def ready(group: Any) -> Any:
+    """The process group, once torch.distributed has been started."""
+    if not (dist.is_available() and dist.is_initialized()):
+        raise ParameterError("process_group: call torch.distributed.init_process_group before the loss")
+    return dist.group.WORLD if group == "world" else group

@@ -8,6 +8,7 @@ from lossmith.errors import ParameterError
 from lossmith.flow.domain import Interval
 from lossmith.flow.loss import Arithmetic, Input, Loss
 from lossmith.flow.parameter import number, spell
+from lossmith.flow.partial import Partials
 
 
 class WeightedSum(Arithmetic, nn.Module):
@@ -52,10 +53,22 @@ class WeightedSum(Arithmetic, nn.Module):
     def __add__(self, other: Any) -> "WeightedSum":
         return WeightedSum([*self.terms, *WeightedSum.of(other).terms])
 
-    def forward(self, input: Input, target: Tensor, **options: Any) -> Tensor:
-        values = [factor * loss(input, target, **options) for factor, loss in self.terms]
-        total = values[0]
-        for value in values[1:]:
+    def forward(self, input: Input, target: Tensor | None = None, **options: Any) -> Tensor:
+        return self._total([loss(input, target, **options) for loss in self.losses])
+
+    def partial(self, input: Input, target: Tensor | None = None, **options: Any) -> Partials:
+        """The sums of this batch, one partial for each term; `reduce` turns them into the loss."""
+        return Partials(loss.partial(input, target, **options) for _, loss in self.terms)
+
+    def reduce(self, partials: Partials, *, num_items: float | Tensor | None = None) -> Tensor:
+        """The loss of the partials of its terms."""
+        given = zip(self.terms, partials, strict=True)
+        return self._total([loss.reduce(partial, num_items=num_items) for (_, loss), partial in given])
+
+    def _total(self, values: list[Tensor]) -> Tensor:
+        weighted = [factor * value for factor, value in zip(self.factors, values, strict=True)]
+        total = weighted[0]
+        for value in weighted[1:]:
             total = total + value
         return total
 
@@ -69,3 +82,27 @@ class WeightedSum(Arithmetic, nn.Module):
     def __repr__(self) -> str:
         words = [repr(loss) if f == 1 else f"{f!r} * {loss!r}" for f, loss in self.terms]
         return " + ".join(words).replace("+ -", "- ")
+
+
+class Composition(Loss, family="composition"):
+    """A sum of losses under a name of its own, with one set of parameters."""
+
+    reductions = ("mean", "sum")
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.sum = self.compose()
+
+    def compose(self) -> WeightedSum:
+        """The sum, from the parameters; `shared` are those that every term is to have."""
+        raise NotImplementedError
+
+    def shared(self) -> dict[str, Any]:
+        """The parameters that all losses have, as they were given."""
+        return {name: getattr(self, name) for name in Loss.parameters_}
+
+    def partial(self, input: Input, target: Tensor | None = None, **options: Any) -> Partials:  # type: ignore[override]
+        return self.sum.partial(input, target, **options)
+
+    def reduce(self, partials: Partials, *, num_items: float | Tensor | None = None) -> Tensor:  # type: ignore[override]
+        return self.sum.reduce(partials, num_items=num_items)

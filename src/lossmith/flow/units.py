@@ -15,11 +15,21 @@ from lossmith.flow.domain import Domain
 
 @dataclass(frozen=True)
 class Units:
-    """The shape of the units; a unit that is a row has its `classes` scores along `axis`, an element has None."""
+    """The shape of the units; a unit that is a row has its `classes` scores along `axis`, an element has None.
+
+    `keep` marks those that a mask or `ignore_index` leaves, `weight` has their sample weights (None: all, and 1).
+    """
 
     shape: torch.Size
     axis: int | None = None
     classes: int = 0
+    keep: Tensor | None = None
+    weight: Tensor | None = None
+
+    @property
+    def shown(self) -> Tensor | None:
+        """The units that the formula sees: what weighs nothing is hidden, unless the weight itself is being learnt."""
+        return self.keep if self.weight is None or self.weight.requires_grad else self.weight > 0
 
     def spread(self, owner: str, name: str, x: Tensor) -> Tensor:
         """Give `x`, one entry per unit or one per sample, the units' shape."""

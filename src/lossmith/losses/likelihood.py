@@ -47,8 +47,22 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
         "weights inside the sum, as torch has it (its minimum is then not where the target is)",
     )
 
+    unit = "row"
+
     def formula(self, logp: Any, xp: Any) -> Any:
         raise NotImplementedError
+
+    def absent(self, logp: Any, xp: Any) -> Any:
+        """The formula where a single label is absent, of the log-probability of that; it is the same by default."""
+        return self.formula(logp, xp)
+
+    def optimum(self) -> float:
+        """The p at which the formula is least: 1, but for a loss that says otherwise."""
+        return 1.0
+
+    def adjust(self, z: Tensor, target: Tensor, units: Units) -> Tensor:
+        """Move the scores before log p is taken; by default they stay."""
+        return z
 
     def validate(self) -> None:
         super().validate()
@@ -93,9 +107,10 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
                 )
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        z = self.adjust(inputs[0], target, units)
         if units.axis is None:
-            return self._evaluate_binary(inputs[0], target)
-        return self._evaluate_rows(inputs[0], target, units.axis, units.classes)
+            return self._evaluate_binary(z, target)
+        return self._evaluate_rows(z, target, units.axis, units.classes)
 
     def _evaluate_rows(self, z: Tensor, target: Tensor, axis: int, classes: int) -> tuple[Tensor, Tensor | None]:
         hard = not target.is_floating_point()
@@ -118,7 +133,8 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
         costs, (count0, count1) = self.binary_costs(z)
         t = target.to(z.dtype)
         seen = [z, z] if self.label_smoothing else [torch.where(t < 1, z, 0.5), torch.where(t > 0, z, 0.5)]
-        losses = [self.formula(log_p_binary(self.link, seen[k], present=bool(k)), torch) for k in (0, 1)]
+        formulas = (self.absent, self.formula)
+        losses = [formulas[k](log_p_binary(self.link, seen[k], present=bool(k)), torch) for k in (0, 1)]
         absent, present = self._per_label(losses, list(costs), 2)
         return t * present + (1 - t) * absent, None if self.weight is None else t * count1 + (1 - t) * count0
 
