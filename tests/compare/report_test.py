@@ -114,6 +114,14 @@ class TestWhole:
         assert "3 without a target were dropped" in text
         assert "the training loss is not finite in epoch 3" in text
 
+    def test_it_says_which_risk_it_shows(self):
+        found = sample_results.make(repeats=2, **SMALL)
+        found["settings"]["weight_decay"] = 0.025
+        text = Page(report.render(found)).text
+        assert "Empirical risk is a mean loss over rows; structural risk adds a penalty on the model's weights." in text
+        assert "No figure here has a penalty in it, and arms are compared on test rows" in text
+        assert "while AdamW shrinks the weights (weight decay 0.025)" in text
+
     def test_how_often_every_parameter_was_chosen(self):
         found = sample_results.make(repeats=2, **SMALL)
         for record in found["records"]:
