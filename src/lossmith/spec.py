@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import lossmith.losses  # noqa: F401  (fills the registry)
 from lossmith.errors import LossmithError, SpecError
 from lossmith.flow.loss import Loss, registry
-from lossmith.flow.parameter import nearest
+from lossmith.flow.parameter import Parameter, nearest, spell
 from lossmith.flow.sum import WeightedSum
 
 EXAMPLE = "focal(gamma=2) + 0.5*poly"
@@ -163,25 +164,56 @@ def _module(path: str) -> ModuleType:
     return module
 
 
-def catalogue(family: str | None = None) -> list[dict[str, str]]:
-    """One row per registered loss: name, family, class, its own parameters, and the first sentence of its docstring.
+def accepts(name: str) -> tuple[str, ...]:
+    """The names of all parameters of a registered loss.
 
-    >>> [row["name"] for row in catalogue("margin")]
-    ['exponential', 'hinge', 'logistic', 'perceptron', 'squared_hinge', 'zero_one']
+    >>> accepts("huber")[0]
+    'delta'
+    """
+    return tuple(_find(name, name, {}).parameters_)
+
+
+def catalogue(family: str | None = None) -> list[dict[str, str]]:
+    """One row per registered loss: name, family, class, parameters, and the first sentence of its docstring.
+
+    The parameters are those that the loss does not share with most of its family; `shared` are the others.
+
+    >>> [row["name"] for row in catalogue("ranking")]
+    ['smooth_ap']
+    >>> [row["parameters"] for row in catalogue("margin")][:2]
+    ['', '']
 
     Raises `SpecError` for a family that does not exist.
     """
     families = sorted({cls.family for cls in registry.values()})
     if family is not None and family not in families:
         raise SpecError(f"no family is named {family!r}{nearest(family, families)} (all: {', '.join(families)})")
-    chosen = [cls for name, cls in sorted(registry.items()) if family in (None, cls.family)]
-    return [
-        {
-            "name": cls.name,
-            "family": cls.family,
-            "class": cls.__name__,
-            "parameters": ", ".join(f"{k}={cls.parameters_[k].default}" for k in cls.own_parameters),
-            "summary": (cls.__doc__ or "").split("\n")[0],
-        }
-        for cls in sorted(chosen, key=lambda cls: (cls.family, cls.name))
-    ]
+    chosen = sorted(
+        (cls for cls in registry.values() if family in (None, cls.family)), key=lambda c: (c.family, c.name)
+    )
+    rows = []
+    for cls in chosen:
+        shared = _shared(cls.family)
+        own = {name: p for name, p in cls.parameters_.items() if name not in shared or p is not shared[name]}
+        rows.append(
+            {
+                "name": cls.name,
+                "family": cls.family,
+                "class": cls.__name__,
+                "parameters": _signature({k: p for k, p in own.items() if p is not Loss.parameters_.get(k)}),
+                "shared": _signature({k: p for k, p in shared.items() if p is not Loss.parameters_.get(k)}),
+                "summary": (cls.__doc__ or "").split("\n")[0],
+            }
+        )
+    return rows
+
+
+def _shared(family: str) -> dict[str, Parameter]:
+    """The parameters that most losses of a family have, as they are declared for the most."""
+    members = [cls for cls in registry.values() if cls.family == family]
+    declared = Counter(item for cls in members for item in cls.parameters_.items())
+    return {name: p for (name, p), count in declared.items() if count > max(1, len(members) / 2)}
+
+
+def _signature(parameters: dict[str, Parameter]) -> str:
+    return ", ".join(f"{name}={spell(parameter.default)}" for name, parameter in parameters.items())

@@ -20,7 +20,7 @@ def test_an_arm_with_another_number_of_tries_cannot_be_made():
 
 
 def test_given_losses_stand_beside_the_baseline_and_names_are_default_arms():
-    arms = choose_arms(["focal", "focal(gamma=3)", "0.5*focal + 0.5*poly", "focal"])
+    arms = choose_arms(["focal", "focal(gamma=3)", "0.5*focal + 0.5*poly", "focal"], 3)
     assert [arm.name for arm in arms] == [BASELINE, "focal", "focal(gamma=3)", "0.5*focal + 0.5*poly"]
     assert arms[1].describe()["grid"] == {"gamma": [0.5, 1.0, 2.0]}
     assert arms[2].spec(0) == arms[2].spec(2) == "focal(gamma=3)"
@@ -48,14 +48,26 @@ def test_given_losses_stand_beside_the_baseline_and_names_are_default_arms():
 )
 def test_losses_that_cannot_be_trained_are_refused_with_one_sentence(text, said):
     with pytest.raises(LossmithError, match=said) as caught:
-        check_arms(choose_arms([text]), 3)
+        check_arms(choose_arms([text], 3), 3)
     assert isinstance(caught.value, InputError)
     assert "\n" not in str(caught.value)
 
 
+def test_all_is_every_loss_that_names_classes():
+    """Found by trying, no list is kept: losses of numbers, pairs and embeddings do not fit, aliases count once."""
+    arms = choose_arms(["all"], 3)
+    names = [arm.name for arm in arms]
+    assert names[: len(default_arms())] == [arm.name for arm in default_arms()]
+    assert {"dice", "ldam", "symmetric_cross_entropy", "dsc"} <= set(names)
+    assert not {"mse", "hinge", "nll", "log", "info_nce", "supervised_contrastive", "ctc", "z"} & set(names)
+    check_arms(arms, 3)
+    ldam = next(arm for arm in arms if arm.name == "ldam")
+    assert "counts=[7, 2, 1]" in ldam.spec(0, [7, 2, 1])
+
+
 def test_the_text_of_ones_own_file_belongs_to_the_arm(tmp_path):
     (tmp_path / "mine.py").write_text("first")
-    arm = choose_arms([f"2*{tmp_path}/mine.py:Mine(gamma=2) + focal"])[1]
+    arm = choose_arms([f"2*{tmp_path}/mine.py:Mine(gamma=2) + focal"], 3)[1]
     assert source_text(arm) == "first"
 
 
@@ -63,4 +75,4 @@ def test_a_file_in_a_path_with_spaces_belongs_to_the_arm_too(tmp_path):
     (tmp_path / "sp ace").mkdir()
     (tmp_path / "sp ace" / "mine.py").write_text("first")
     for ending in ("Mine", "Mine(gamma=2)"):
-        assert source_text(choose_arms([f"{tmp_path}/sp ace/mine.py:{ending}"])[1]) == "first"
+        assert source_text(choose_arms([f"{tmp_path}/sp ace/mine.py:{ending}"], 3)[1]) == "first"

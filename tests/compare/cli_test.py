@@ -335,7 +335,7 @@ def test_the_function_raises_what_the_command_prints(tmp_path, monkeypatch):
 
 def test_an_edited_loss_has_another_key(tmp_path):
     (tmp_path / "mine.py").write_text(MY_LOSSES)
-    arm = choose_arms([f"{tmp_path}/mine.py:FineLoss"])[1]
+    arm = choose_arms([f"{tmp_path}/mine.py:FineLoss"], 2)[1]
     before = identity(arm)
     (tmp_path / "mine.py").write_text(MY_LOSSES.replace("return -logp", "return -2 * logp", 1))
     assert identity(arm) != before

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from tables import blobs, write
 
-from lossmith.compare import data
 from lossmith.compare.data import load
 from lossmith.compare.task import infer
 from lossmith.errors import InputError
+from lossmith.table import reading
 
 
 def task_of(frame, **options):
@@ -32,12 +32,12 @@ def refused(frame):
 @pytest.mark.parametrize(("name", "separator"), [("t.csv", ","), ("t.csv", ";"), ("t.csv", "|"), ("t.TSV", "\t")])
 def test_text_tables_are_read_with_the_separator_of_their_header(tmp_path, name, separator):
     blobs().to_csv(tmp_path / name, index=False, sep=separator)
-    pd.testing.assert_frame_equal(data.read_table(tmp_path / name), blobs())
+    pd.testing.assert_frame_equal(reading.read_table(tmp_path / name), blobs())
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_a_table(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfa,y\r\n1,x\r\n2,z\r\n")
-    assert list(data.read_table(tmp_path / "t.csv").columns) == ["a", "y"]
+    assert list(reading.read_table(tmp_path / "t.csv").columns) == ["a", "y"]
 
 
 def test_parquet_and_csv_give_the_same_task(tmp_path):
@@ -80,7 +80,7 @@ def test_arrays_and_frames_do_as_well_as_files():
 def test_text_that_is_no_table_is_refused(tmp_path, content, said):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(InputError, match=said) as caught:
-        data.read_table(tmp_path / "t.csv")
+        reading.read_table(tmp_path / "t.csv")
     assert "\n" not in str(caught.value)
 
 
@@ -95,19 +95,19 @@ def test_files_of_other_kinds_are_refused_unopened(tmp_path):
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"a,y\n1,x\n"))
     for name in ("t.pkl", "t.csv.gz"):
         with pytest.raises(InputError, match="not a file that can be read here"):
-            data.read_table(tmp_path / name)
+            reading.read_table(tmp_path / name)
     assert not marker.exists()
 
 
 def test_paths_that_are_no_files_are_refused(tmp_path):
     write(tmp_path, blobs(), "patients.csv")
     with pytest.raises(InputError, match='exist; did you mean "patients'):
-        data.read_table(tmp_path / "patient.csv")
+        reading.read_table(tmp_path / "patient.csv")
     with pytest.raises(InputError, match="is a folder"):
-        data.read_table(tmp_path)
+        reading.read_table(tmp_path)
     (tmp_path / "t.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(InputError, match="cannot be read as Parquet"):
-        data.read_table(tmp_path / "t.parquet")
+        reading.read_table(tmp_path / "t.parquet")
 
 
 def test_parquet_with_lists_or_equal_names_is_refused(tmp_path):
@@ -116,10 +116,10 @@ def test_parquet_with_lists_or_equal_names_is_refused(tmp_path):
 
     pq.write_table(pa.table({"a": [[1], [2]], "y": ["x", "z"]}), tmp_path / "lists.parquet")
     with pytest.raises(InputError, match='column "a" holds lists'):
-        data.read_table(tmp_path / "lists.parquet")
+        reading.read_table(tmp_path / "lists.parquet")
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), tmp_path / "t.parquet")
     with pytest.raises(InputError, match="more than one column"):
-        data.read_table(tmp_path / "t.parquet")
+        reading.read_table(tmp_path / "t.parquet")
 
 
 @pytest.mark.parametrize(
@@ -132,24 +132,24 @@ def test_parquet_with_lists_or_equal_names_is_refused(tmp_path):
     ],
 )
 def test_sizes_are_limited_before_parsing(tmp_path, monkeypatch, limit, value, said):
-    monkeypatch.setattr(data, limit, value)
+    monkeypatch.setattr(reading, limit, value)
     monkeypatch.setattr(pd, "read_csv", None)
     with pytest.raises(InputError, match=said):
-        data.read_table(write(tmp_path, blobs()))
+        reading.read_table(write(tmp_path, blobs()))
 
 
 @pytest.mark.parametrize("limit", ["MAX_UNPACKED_BYTES", "MAX_ROWS", "MAX_COLUMNS", "MAX_CELLS"])
 def test_parquet_sizes_are_limited_by_its_own_metadata(tmp_path, monkeypatch, limit):
     blobs().to_parquet(tmp_path / "t.parquet")
-    monkeypatch.setattr(data, limit, 3)
+    monkeypatch.setattr(reading, limit, 3)
     with pytest.raises(InputError, match="more than the accepted 3"):
-        data.read_table(tmp_path / "t.parquet")
+        reading.read_table(tmp_path / "t.parquet")
 
 
 def test_long_texts_are_limited(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "MAX_FIELD_CHARACTERS", 4)
+    monkeypatch.setattr(reading, "MAX_FIELD_CHARACTERS", 4)
     with pytest.raises(InputError, match='"word" holds a text of 5 characters'):
-        data.read_table(write(tmp_path, blobs()))
+        reading.read_table(write(tmp_path, blobs()))
 
 
 def test_targets_that_cannot_be_used_are_refused():
@@ -289,7 +289,7 @@ def test_a_text_and_a_number_are_never_one_class():
 def test_nul_bytes_are_refused(tmp_path, content):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(InputError, match="NUL bytes"):
-        data.read_table(tmp_path / "t.csv")
+        reading.read_table(tmp_path / "t.csv")
 
 
 def test_infinite_and_huge_numbers_are_refused_in_any_kind_of_column():
@@ -305,7 +305,7 @@ def test_parquet_bytes_are_text_or_refused(tmp_path):
     assert {"name": "word", "kind": "categorical", "missing": 0} in infer(load(tmp_path / "t.parquet", "y")).features
     blobs().assign(word=[b"\xff", b"green"] * 60).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(InputError, match='column "word" holds bytes'):
-        data.read_table(tmp_path / "t.parquet")
+        reading.read_table(tmp_path / "t.parquet")
 
 
 def test_what_is_no_table_is_refused_with_a_sentence():
@@ -353,8 +353,8 @@ def test_a_stray_word_among_numbers_is_named(tmp_path):
 def test_paths_know_home_and_no_urls(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write(tmp_path, blobs(), "one.csv")
-    assert len(data.read_table("~/one.csv")) == 120
+    assert len(reading.read_table("~/one.csv")) == 120
     with pytest.raises(InputError, match="URLs are not read"):
-        data.read_table("https://example.org/one.csv")
+        reading.read_table("https://example.org/one.csv")
     with pytest.raises(InputError, match=r"nofile.csv does not exist; check"):
-        data.read_table(tmp_path / "nofile.csv")
+        reading.read_table(tmp_path / "nofile.csv")

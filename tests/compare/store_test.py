@@ -1,12 +1,13 @@
 """The store: whole files or none, and nothing believed that is damaged."""
 
 import json
+import os
 
 import pytest
 
-from lossmith.compare import store as module
-from lossmith.compare.store import Store, StoreError, folder_name, key_of, write_text
+from lossmith.compare.store import Store, StoreError, folder_name, key_of
 from lossmith.errors import InputError
+from lossmith.files import write_text
 
 RECORD = {"arm": "focal", "repeat": 0, "status": "ok", "curve": [0.1, 1 / 3], "time": {"train_seconds": 1.5}}
 
@@ -45,7 +46,7 @@ def test_runs_without_success_are_tried_again(store, status):
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     write_text(tmp_path / "f", "old")
-    monkeypatch.setattr(module.os, "replace", lambda *names: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(os, "replace", lambda *names: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
         write_text(tmp_path / "f", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["f"]

@@ -13,6 +13,7 @@ from lossmith.errors import InputError, LossmithError, ShapeError
 
 TRIES = 3
 BASELINE = "cross_entropy"
+ALL = "all"
 
 Point = Mapping[str, float]
 NO_GRID: tuple[Point, ...] = ({},) * TRIES
@@ -21,6 +22,8 @@ NO_GRID: tuple[Point, ...] = ({},) * TRIES
 @dataclass(frozen=True)
 class Arm:
     """One way to train: ``template`` is the loss's spec with the grid's names in braces.
+
+    ``{counts}`` in a template stands for the training rows of every class.
 
     ``weighting`` is "none", "balanced" or "effective number" (which takes ``beta`` from the grid);
     ``adjust`` adds ``tau * log prior`` to the logits in training only (Menon et al. 2020).
@@ -38,9 +41,11 @@ class Arm:
         if len(self.grid) != TRIES:
             raise ValueError(f"arm {self.name} has {len(self.grid)} grid points; every arm has {TRIES}")
 
-    def spec(self, attempt: int) -> str:
-        """The loss of one try, as a spec."""
-        return self.template.format(**self.grid[attempt]) if self.grid[attempt] else self.template
+    def spec(self, attempt: int, counts: Sequence[int] = ()) -> str:
+        """The loss of one try, as a spec; the training rows of every class matter to few."""
+        words = dict(self.grid[attempt])
+        text = self.template.replace("{counts}", str(list(counts))) if counts else self.template
+        return text.format(**words) if words else text
 
     def describe(self) -> dict[str, Any]:
         """The arm as the results and the report show it."""
@@ -123,8 +128,8 @@ def default_arms() -> list[Arm]:
     ]
 
 
-def choose_arms(losses: Sequence[str] | None) -> list[Arm]:
-    """The default arms, or the baseline and one arm for each given loss.
+def choose_arms(losses: Sequence[str] | None, classes: int) -> list[Arm]:
+    """The default arms, or the baseline and one arm for each given loss; ``all`` is every loss that fits.
 
     The bare name of a default arm is that arm, grid included; anything else is a spec, trained as it stands.
     """
@@ -133,7 +138,12 @@ def choose_arms(losses: Sequence[str] | None) -> list[Arm]:
         return list(known.values())
     chosen = {BASELINE: known[BASELINE]}
     for text in (str(loss).strip() for loss in losses):
-        chosen.setdefault(text, known.get(text) or own_arm(text))
+        if text == ALL:
+            from lossmith.compare.offer import every_arm
+
+            chosen |= {arm.name: arm for arm in every_arm(classes)}
+        else:
+            chosen.setdefault(text, known.get(text) or own_arm(text))
     return list(chosen.values())
 
 
@@ -149,12 +159,25 @@ def check_arms(arms: Sequence[Arm], classes: int) -> None:
     for arm in arms:
         for attempt in range(TRIES):
             try:
-                try_loss(arm.spec(attempt), classes)
+                try_loss(arm.spec(attempt, even(classes)), classes)
             except LossmithError as error:
                 raise InputError(f"loss {arm.spec(attempt)!r}: {error}") from error
             except Exception as error:  # a user's own loss may raise anything
                 reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
                 raise InputError(f"loss {arm.spec(attempt)!r} cannot be trained on this table: {reason}") from error
+
+
+def even(classes: int) -> list[int]:
+    """Made-up training rows of every class."""
+    return [10] * classes
+
+
+def made_up(classes: int) -> tuple[Any, Any]:
+    """Logits and labels to try a loss on."""
+    import torch
+
+    logits = torch.linspace(-1.0, 1.0, 4 * classes * classes).reshape(-1, classes)
+    return logits, torch.arange(len(logits)) % classes
 
 
 def try_loss(text: str, classes: int) -> None:
@@ -163,8 +186,8 @@ def try_loss(text: str, classes: int) -> None:
 
     from lossmith import spec
 
-    logits = torch.linspace(-1.0, 1.0, 4 * classes * classes).reshape(-1, classes).requires_grad_()
-    labels = torch.arange(len(logits)) % classes
+    logits, labels = made_up(classes)
+    logits.requires_grad_()
     loss = spec.create(text)
     try:
         value = loss(logits, labels, sample_weight=torch.ones(len(logits)))

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from lossmith.compare.arms import Arm
-from lossmith.compare.text import clean
+from lossmith.text import clean
 
 COMMAND = (sys.executable, "-P", "-m", "lossmith.compare.worker")
 TICK = 0.1

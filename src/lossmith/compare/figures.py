@@ -8,8 +8,8 @@ import numpy as np
 
 from lossmith.compare.inference import LEVEL
 from lossmith.compare.runs import BASELINE, Path, Runs
-from lossmith.compare.text import clean
 from lossmith.compare.wording import number, within
+from lossmith.text import clean
 
 Figure = dict[str, Any]
 Trace = dict[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lossmith.compare.text import clean
+from lossmith.text import clean
 
 SECONDS_BETWEEN_LINES = 5.0
 

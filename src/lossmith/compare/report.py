@@ -18,8 +18,8 @@ from lossmith.compare import figures, panels, wording
 from lossmith.compare.figures import Figure, Style
 from lossmith.compare.runs import BASELINE, Runs, dig, total
 from lossmith.compare.runs import Path as Where
-from lossmith.compare.text import clean
 from lossmith.compare.verdict import RULES, judge
+from lossmith.text import clean
 
 PAGE = Path(__file__).parent / "page"
 LONGEST = 300  # characters of one text

@@ -78,7 +78,8 @@ def compare(data: Any, target: str | None = None, **options: Any) -> Comparison:
         The labels, where they are no column of ``data``.
     losses
         Specifications such as ``"focal(gamma=2)"`` or ``"my_losses.py:MyLoss"`` to compare with cross-entropy;
-        the name of a default arm stands for that arm. All default arms where nothing is given.
+        the name of a default arm stands for that arm, ``"all"`` for every loss that fits the table. All default
+        arms where nothing is given.
     model
         ``"mlp"`` (the default) or ``"linear"``.
     repeats
@@ -143,7 +144,7 @@ def conduct(
         losses=None if not losses else [losses] if isinstance(losses, str) else [str(loss) for loss in losses],
     )
     task = infer(load(data, target, y))
-    arms = choose_arms(settings.losses)
+    arms = choose_arms(settings.losses, len(task.classes))
     check_arms(arms, len(task.classes))
     store = Store(out if out is not None else Path("lossmith-report") / folder_name(task.source, task.target))
     store.open()

@@ -8,8 +8,8 @@ from typing import Any
 from lossmith.compare.arms import TRIES
 from lossmith.compare.rule import METRICS
 from lossmith.compare.splits import HELD_OUT
-from lossmith.compare.text import quote, suggestion
 from lossmith.errors import InputError
+from lossmith.text import quote, suggestion
 
 MODELS: dict[str, tuple[int, ...]] = {"mlp": (64, 64), "linear": ()}
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -5,14 +5,14 @@ A part is named by the hash of all that its run depends on; a part that cannot b
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lossmith.compare.text import clean, home_expanded
 from lossmith.errors import InputError
+from lossmith.files import home_expanded, write_text
+from lossmith.text import clean
 
 
 class StoreError(RuntimeError):
@@ -23,23 +23,6 @@ def key_of(configuration: Mapping[str, Any]) -> str:
     """The name of a run: a hash of all that it depends on."""
     text = json.dumps(configuration, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing: a new file beside it, synchronised, renamed over it.
-
-    A symlink at ``path`` is replaced and never followed.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def folder_name(source: str, target: str) -> str:

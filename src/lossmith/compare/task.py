@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from lossmith.compare.data import Table
 from lossmith.compare.splits import NEEDED_ROWS
-from lossmith.compare.text import clean, quote
 from lossmith.errors import InputError
+from lossmith.text import clean, quote
 
 MAX_CLASSES = 200
 MOST_NUMBERED_CLASSES = 50

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lossmith.compare.session import Comparison
-from lossmith.compare.text import clean
 from lossmith.compare.wording import NAMES, number
+from lossmith.text import clean
 
 MOST_FAILURES = 5
 

@@ -76,7 +76,11 @@ def run(prepared: Prepared, training: Training, arm: Arm) -> dict[str, Any]:
         "status": "ok",
         "reason": None,
         "tries": [
-            {"params": dict(arm.grid[attempt]), "spec": arm.spec(attempt), "validation": one.validation}
+            {
+                "params": dict(arm.grid[attempt]),
+                "spec": arm.spec(attempt, prepared.counts.tolist()),
+                "validation": one.validation,
+            }
             for attempt, one in enumerate(fitted)
         ],
         "chosen": chosen,
@@ -155,7 +159,7 @@ class Objective:
     """What a batch is trained on: an arm's loss with its class weights and its logit adjustment."""
 
     def __init__(self, prepared: Prepared, arm: Arm, attempt: int) -> None:
-        self.loss = spec.create(arm.spec(attempt))
+        self.loss = spec.create(arm.spec(attempt, prepared.counts.tolist()))
         self.weight = class_weights(prepared, arm, attempt)
         prior = torch.from_numpy(prepared.counts / prepared.counts.sum()).float()
         self.shift = arm.grid[attempt]["tau"] * prior.log() if arm.adjust else None

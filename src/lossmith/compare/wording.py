@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lossmith.compare.runs import BASELINE, Runs
-from lossmith.compare.text import clean
+from lossmith.text import clean
 
 NAMES = {
     "average_precision": "average precision",

@@ -3,7 +3,6 @@
 import difflib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 LONGEST_NAME = 60
 
@@ -37,14 +36,6 @@ def listing(names: Iterable[object], most: int = 5) -> str:
 def as_clause(text: object) -> str:
     """What a library said, without its full stop, for the inside of a sentence."""
     return clean(text, 200).strip().rstrip(".")
-
-
-def home_expanded(path: str | Path) -> Path:
-    """The path with a leading ``~`` as the home folder, where there is one."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
 
 
 def suggestion(name: str, known: Iterable[str], shown: Mapping[str, str] | None = None) -> str:

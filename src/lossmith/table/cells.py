@@ -5,6 +5,7 @@ column of words they are words, because a class may well be called "None".
 """
 
 import re
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -15,22 +16,22 @@ CODE = re.compile(r"[+-]?0\d.*|[+-]?\d+[eE]\+?\d+")  # 007 and 1e3 are names: as
 NOT_A_NUMBER = re.compile(r"0[xX]|_")
 
 
-def typed(frame: pd.DataFrame, target: str | None, separator: str) -> pd.DataFrame:
+def typed(frame: pd.DataFrame, labels: Sequence[str], separator: str) -> pd.DataFrame:
     """The table with its columns of text made numbers or truth values where all of their cells are."""
-    made = {name: typed_column(frame[name], str(name) == target, separator != ",") for name in frame.columns}
+    made = {name: typed_column(frame[name], str(name) in labels, separator != ",") for name in frame.columns}
     return pd.DataFrame(made, columns=frame.columns)
 
 
-def typed_column(column: pd.Series, is_target: bool, decimal_comma: bool) -> pd.Series:
-    """One column; the target keeps its words unless they are numbers beyond doubt."""
+def typed_column(column: pd.Series, is_label: bool, decimal_comma: bool) -> pd.Series:
+    """One column; labels keep their words unless they are numbers beyond doubt."""
     text = column.str.strip()
     words = pd.Series(text.dropna().unique(), dtype="object")
     words = words[[word.lower() not in MISSING_WORDS for word in words]]
-    if not is_target and len(words) and words.isin(list(TRUTH)).all() and column.notna().eq(text.isin(words)).all():
+    if not is_label and len(words) and words.isin(list(TRUTH)).all() and column.notna().eq(text.isin(words)).all():
         return text.map(TRUTH) if text.isna().any() else text.map(TRUTH).astype(bool)
     if decimal_comma and words.str.contains(",").any() and words.str.fullmatch(DECIMAL_COMMA).all():
         text, words = text.str.replace(",", "."), words.str.replace(",", ".")
-    if not all_numbers(words) or (is_target and not plain_numbers(words)):
+    if not all_numbers(words) or (is_label and not plain_numbers(words)):
         return column
     return pd.to_numeric(text.where(text.isin(words)), errors="raise")
 

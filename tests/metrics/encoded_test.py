@@ -1,4 +1,4 @@
-"""metrics.py against scikit-learn, and where labels leave a figure undefined."""
+"""Figures of numbered labels against scikit-learn, and where labels leave a figure undefined."""
 
 import json
 import timeit

@@ -1,0 +1,1 @@
+"""Tables from files and data frames, read safely: what a command needs before it knows what the columns mean."""
