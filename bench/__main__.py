@@ -2,10 +2,17 @@
 
 import sys
 
-from bench import compare, losses
+from bench import compare, comparison, density, losses, overlap, sampling
 from bench.measure import machine
 
-SUITES = {"losses": losses, "compare": compare}
+SUITES = {
+    "losses": losses,
+    "compare": compare,
+    "density": density,
+    "sampling": sampling,
+    "comparison": comparison,
+    "overlap": overlap,
+}
 
 
 def main(names: list[str]) -> int:

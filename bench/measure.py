@@ -1,5 +1,6 @@
 """Paired timing: the candidates take turns, so that a noisy machine is noisy for all of them."""
 
+import ctypes
 import platform
 import statistics
 import time
@@ -21,6 +22,21 @@ def medians(candidates: Candidates, *, rounds: int = 15, warm: int = 3) -> dict[
             if turn >= warm:
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def peak(run: Callable[[], object]) -> int:
+    """Bytes of main memory that a second call of `run` takes at its highest, above what is held before it (Linux)."""
+    run()
+    ctypes.CDLL(None).malloc_trim(0)  # what the allocator kept of the first call would not be counted
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
+    before = _status("VmRSS")
+    run()
+    return max(_status("VmHWM") - before, 0)
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def machine() -> str:

@@ -22,19 +22,24 @@ _HOMES = {
     "effective_number": "lossmith.flow.weight",
     "set_checks": "lossmith.flow.domain",
     "param": "lossmith.flow.parameter",
+    "Regularized": "lossmith.flow.regularized",
     "LossmithError": "lossmith.errors",
+    "evaluate": "lossmith.evaluation",
 }
-_MODULES = ("compare", "errors", "functional", "metrics", "spec")
+_MODULES = ("activations", "compare", "errors", "functional", "metrics", "spec")
 
 if TYPE_CHECKING:
+    from lossmith import activations as activations
     from lossmith import errors as errors
     from lossmith import functional as functional
     from lossmith import metrics as metrics
     from lossmith import spec as spec
     from lossmith.compare import compare as compare  # the package, which is called like its function
     from lossmith.errors import LossmithError as LossmithError
+    from lossmith.evaluation import evaluate as evaluate
     from lossmith.flow.domain import set_checks as set_checks
     from lossmith.flow.parameter import param as param
+    from lossmith.flow.regularized import Regularized as Regularized
     from lossmith.flow.weight import class_weight as class_weight
     from lossmith.flow.weight import effective_number as effective_number
     from lossmith.losses import *

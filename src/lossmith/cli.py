@@ -1,5 +1,6 @@
 """The command line. What is heavy is imported inside the commands, so that ``lossmith --help`` is quick."""
 
+import csv
 import json
 import signal
 import sys
@@ -49,7 +50,7 @@ def main() -> None:
 
 def leave(sentence: str, code: int) -> Never:
     """End with one sentence on standard error."""
-    from lossmith.compare.text import clean
+    from lossmith.text import clean
 
     print(f"lossmith: {clean(sentence, 1000)}", file=sys.stderr)
     raise SystemExit(code)
@@ -102,7 +103,7 @@ def compare(
         list[str] | None,
         typer.Option(
             help='Losses to compare with cross-entropy, such as "focal(gamma=2)", my_losses.py:MyLoss, or the name of '
-            "a default arm; several may follow. All default arms if not given.",
+            'a default arm; several may follow, and "all" is every loss that fits. All default arms if not given.',
             metavar="SPEC ...",
             show_default=False,
         ),
@@ -181,22 +182,174 @@ def document(comparison: "Comparison") -> dict[str, Any]:
     return {**parts, "failures": comparison.failures, "files": files}
 
 
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="A CSV, TSV or Parquet file, one row per case.")],
+    target: Annotated[str, typer.Option(help="The column with what is true.", show_default=False)],
+    prediction: Annotated[str, typer.Option(help="The column with what was predicted.", show_default=False)],
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Classes: a column with scores; repeat it. One is the score of the positive class of two. Several are "
+            "one per class, matched by what ends their names (p_cat and p_dog: cat and dog), else by the order of "
+            "--labels. Log-loss, Brier and ECE need rows that sum to 1; other scores only rank.",
+            metavar="COL",
+            show_default=False,
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="classification, regression or text. [default: read off the columns]", show_default=False),
+    ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(help="Classes: the positive one of two. [default: 1 of 0 and 1, true of false and true]"),
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Classes: all there are, such as a,b,c; others are refused.", show_default=False)
+    ] = None,
+    quantile: Annotated[
+        float | None, typer.Option(help="Numbers: the quantile that the predictions are, for the pinball loss.")
+    ] = None,
+    lower: Annotated[str | None, typer.Option(help="Numbers: the column with the lower end of an interval.")] = None,
+    upper: Annotated[str | None, typer.Option(help="Numbers: the column with its upper end.")] = None,
+    tokenize: Annotated[
+        str | None,
+        typer.Option(help="Texts: 13a, intl, zh, ja-mecab, ko-mecab, char or none. [default: 13a]", show_default=False),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON document to this file, too.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the headline figure alone.")] = False,
+) -> None:
+    """Say how good predictions are: classes, numbers or texts against what is true.
+
+    What the table leaves undefined is shown with the reason, never as 0. Exit codes: 0 done, 2 something given cannot
+    be used (nothing is written).
+    """
+    from lossmith.evaluation import session, terminal
+
+    result = session.evaluate(
+        data,
+        target=target,
+        prediction=prediction,
+        score=score or (),
+        task=task,
+        positive=positive,
+        labels=None if labels is None else next(csv.reader([labels], skipinitialspace=True), []),
+        quantile=quantile,
+        lower=lower,
+        upper=upper,
+        tokenize=tokenize,
+    )
+    if out is not None:
+        save(out, result.results, data)
+    if as_json:
+        print(json.dumps(result.results, indent=1, allow_nan=False))
+    elif quiet:
+        print(terminal.headline(result))
+    else:
+        terminal.show(result)
+
+
+def save(path: Path, document: dict[str, Any], data: Path) -> None:
+    """The document as a file, whole or not at all, and never over the table that it is about."""
+    from lossmith.files import home_expanded, write_text
+
+    path = home_expanded(path)
+    if path.exists() and path.samefile(home_expanded(data)):
+        raise InputError(f"--out {path} is the table itself; give another file.")
+    try:
+        write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; give another --out.") from error
+
+
+@app.command()
+def audit(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help='A loss: "package.module:Class(gamma=2)", a function of (input, target), path/to/file.py:Name, or one '
+            'of lossmith\'s own, such as "focal(gamma=2)".',
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="softmax, sigmoid, regression, overlap, ... [default: found by trying]", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write one offline page to this file, too.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print one line and the failures, and no progress.")] = False,
+    everything: Annotated[bool, typer.Option("--list", help="List all checks with their explanations.")] = False,
+) -> None:
+    """Ask a loss, anybody's, what a loss should get right, and name what it gets wrong.
+
+    Importing the loss runs its module; its parameters are parsed, never evaluated. Exit codes: 0 nothing fails, 1 a
+    check fails, 2 something given cannot be used (nothing is written).
+    """
+    from lossmith.audit import report, run
+
+    if everything == (target is not None):
+        raise InputError("give one loss to audit, or --list.")
+    if target is None:
+        report.catalogue()
+        return
+    with report.following(quiet) as progress:
+        found = run.audit(audited(target), kind, progress=progress)
+    if html is not None:
+        save_page(html, report.page(found))
+    if as_json:
+        print(json.dumps(found.document(), indent=1))
+    elif quiet:
+        print("\n".join([found.sentence(), *(f"{one.name}: {one.seen}" for one in found.failures)]))
+    else:
+        report.show(found)
+    raise typer.Exit(FAILED if found.failures else 0)
+
+
+def audited(target: str) -> Any:
+    """A specification of lossmith's own is made here; anything with a colon or a file is the audit's to find."""
+    if ":" in target or target.endswith(".py"):
+        return target
+    from lossmith.spec import create
+
+    return create(target)
+
+
+def save_page(path: Path, text: str) -> None:
+    """A page as a file, whole or not at all."""
+    from lossmith.files import home_expanded, write_text
+
+    try:
+        write_text(home_expanded(path), text)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; give another --html.") from error
+
+
 @app.command("list")
 def list_losses(
     family: Annotated[str | None, typer.Option(help="Only the losses of this family.", show_default=False)] = None,
 ) -> None:
     """List every loss with its family, its parameters and what it is."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
 
     from lossmith import spec
 
+    console = Console(highlight=False, markup=False)
     rows = spec.catalogue(family)
     for name in dict.fromkeys(row["family"] for row in rows):
-        table = Table(title=name, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
-        table.add_column(no_wrap=True)
-        table.add_column()
-        for row in (row for row in rows if row["family"] == name):
+        members = [row for row in rows if row["family"] == name]
+        console.print(name.replace("_", " "), style="bold underline")
+        if members[0]["shared"]:
+            console.print(Padding(f"most of them take {members[0]['shared']}", (0, 0, 0, 2)), style="dim")
+        for row in members:
             call = f"{row['name']}({row['parameters']})" if row["parameters"] else row["name"]
-            table.add_row(call, row["summary"].replace("`", ""))
-        Console(highlight=False, markup=False).print(table)
+            console.print(Padding(call, (0, 0, 0, 2)), style="bold")
+            console.print(Padding(row["summary"].replace("`", ""), (0, 0, 0, 6)))
+        console.print()
+    console.print(
+        "Every loss also takes reduction, normalizer, ignore_index and process_group. Around any of them: sums such as "
+        "0.7*focal + 0.3*poly, and lossmith.Regularized(loss, model=, l1=, l2=) for structural risk."
+    )

@@ -17,7 +17,6 @@ from lossmith.flow.loss import Input, Loss, registry
 from lossmith.flow.parameter import nearest
 
 _made: dict[type[Loss], Callable[..., Tensor]] = {}
-_CALL = ("mask", "sample_weight", "num_items")  # what a loss takes when it is called, not when it is made
 
 
 def __getattr__(name: str) -> Callable[..., Tensor]:
@@ -36,15 +35,17 @@ def __dir__() -> list[str]:
 
 
 def _function(name: str, cls: type[Loss]) -> Callable[..., Tensor]:
-    def function(input: Input, target: Tensor, **options: Any) -> Tensor:
-        call = {word: options.pop(word) for word in _CALL if word in options}
-        return cls(**options)(input, target, **call)
+    call = inspect.signature(cls.forward).parameters
+    words = [word for word, p in call.items() if p.kind is p.KEYWORD_ONLY]  # taken by a call, not by the class
+
+    def function(input: Input, target: Tensor | None = None, **options: Any) -> Tensor:
+        called = {word: options.pop(word) for word in words if word in options}
+        return cls(**options)(input, target, **called)
 
     function.__name__ = function.__qualname__ = name
     function.__module__ = __name__
     function.__doc__ = cls.__doc__
-    call = inspect.signature(cls.forward).parameters
     own = inspect.signature(cls).parameters
-    first = [call["input"], call["target"], *own.values(), *(call[word] for word in _CALL)]
+    first = [call["input"], call["target"], *own.values(), *(call[word] for word in words)]
     function.__signature__ = inspect.Signature(first, return_annotation=Tensor)  # type: ignore[attr-defined]
     return function

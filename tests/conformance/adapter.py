@@ -10,15 +10,21 @@ from typing import Any
 import lossmith
 from lossmith.flow.loss import Loss
 
+NAMES = {"label_weight": "sample_weight"}  # what the catalogue calls an option: ours
 
-def callable_of(loss: Loss) -> Any:
+
+def callable_of(loss: Any) -> Any:
     """The catalogue's callable: it reads `module` for the cases about state."""
 
-    def call(inputs: Any, targets: Any, **options: Any) -> Any:
-        return loss(inputs, targets, **options)
+    def call(*given: Any, **options: Any) -> Any:
+        return loss(*given, **{NAMES.get(name, name): value for name, value in options.items()})
 
     call.module = loss  # type: ignore[attr-defined]
     return call
+
+
+def link_of(mode: str) -> Any:
+    return "sigmoid" if mode == "binary" else "softmax"
 
 
 def sync_group(sync: bool) -> str | None:
@@ -95,6 +101,32 @@ class LossmithAdapter:
     def k_class_balanced_ce(self, counts: Any, beta: float) -> Loss:
         return lossmith.CrossEntropyLoss(weight=lossmith.effective_number(counts, beta), normalizer="count")
 
+    def k_dice(self, mode: str = "multiclass", weight: Any = None, ignore_index: int = -100) -> Loss:
+        return lossmith.DiceLoss(link=link_of(mode), weight=weight, ignore_index=ignore_index)
+
+    def k_tversky(
+        self, alpha: float, beta: float, mode: str = "multiclass", weight: Any = None, ignore_index: int = -100
+    ) -> Loss:
+        return lossmith.TverskyLoss(
+            alpha=alpha, beta=beta, link=link_of(mode), weight=weight, ignore_index=ignore_index
+        )
+
+    def k_generalized_dice(self, mode: str = "multiclass", ignore_index: int = -100) -> Loss:
+        return lossmith.GeneralizedDiceLoss(link=link_of(mode), ignore_index=ignore_index)
+
+    def k_dice_focal(
+        self, mode: str = "multiclass", gamma: float = 2.0, weight: Any = None, ignore_index: int = -100
+    ) -> Loss:
+        return lossmith.FocalDiceLoss(link=link_of(mode), gamma=gamma, weight=weight, ignore_index=ignore_index)
+
+    def k_lovasz(self, mode: str = "multiclass", ignore_index: int = -100) -> Loss:
+        return lossmith.LovaszLoss(link=link_of(mode), ignore_index=ignore_index)
+
+    def k_unified_focal(
+        self, mode: str = "multiclass", gamma: float = 0.5, delta: float = 0.6, ignore_index: int = -100
+    ) -> Loss:
+        return lossmith.UnifiedFocalLoss(link=link_of(mode), gamma=gamma, delta=delta, ignore_index=ignore_index)
+
     def k_mse(self) -> Loss:
         return lossmith.MSELoss()
 
@@ -132,4 +164,56 @@ class LossmithAdapter:
         return lossmith.HingeLoss()
 
     def k_soft_margin(self) -> Loss:
-        return lossmith.LogisticLoss()
+        return lossmith.SoftMarginLoss()
+
+    def k_hinge_embedding(self, margin: float = 1.0) -> Loss:
+        return lossmith.HingeEmbeddingLoss(margin=margin)
+
+    def k_margin_ranking(self, margin: float = 0.0) -> Loss:
+        return lossmith.MarginRankingLoss(margin=margin)
+
+    def k_cosine_embedding(self, margin: float = 0.0) -> Loss:
+        return lossmith.CosineEmbeddingLoss(margin=margin)
+
+    def k_triplet(self, margin: float = 1.0) -> Loss:
+        return lossmith.TripletMarginLoss(margin=margin)
+
+    def k_triplet_mined(self, margin: float = 0.0, soft: bool = False) -> Loss:
+        return lossmith.MinedTripletLoss(margin=margin, soft=soft)
+
+    def k_supcon(self, temperature: float = 0.1) -> Loss:
+        return lossmith.SupervisedContrastiveLoss(temperature=temperature)
+
+    def k_ntxent(self, temperature: float = 0.1) -> Loss:
+        return lossmith.InfoNCELoss(temperature=temperature)
+
+    def k_kl_div(self, reduction: str = "batchmean", log_target: bool = False) -> Loss:
+        link = "log_prob" if log_target else "prob"
+        return lossmith.KLDivLoss(target_link=link, reduction={"batchmean": "mean"}.get(reduction, reduction))
+
+    def k_js_div(self) -> Loss:
+        return lossmith.JSDivLoss()
+
+    def k_asl(self, gamma_neg: float = 4.0, gamma_pos: float = 1.0, clip: float = 0.05) -> Any:
+        loss = lossmith.AsymmetricLoss(gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip)
+        return lambda x, y: loss(x, y, num_items=len(x))  # the catalogue's is a sum over labels / N
+
+    def k_ghmc(self, bins: int = 10, momentum: float = 0.0) -> Loss:
+        return lossmith.GHMCLoss(link="sigmoid", bins=bins, momentum=momentum, normalize="nonempty")
+
+    def k_ghmr(self, mu: float = 0.02, bins: int = 10, momentum: float = 0.0) -> Loss:
+        return lossmith.GHMRLoss(mu=mu, bins=bins, momentum=momentum, normalize="nonempty")
+
+    def k_ctc(self, reduction: str = "mean", zero_infinity: bool = False) -> Loss:
+        return lossmith.CTCLoss(
+            link="log_prob",
+            reduction=reduction,
+            per_label=reduction == "mean",  # the catalogue's mean is torch's
+            infeasible="zero" if zero_infinity else "inf",
+        )
+
+    def k_gan_g_ns(self) -> Loss:
+        return lossmith.NonSaturatingGANLoss(player="generator")
+
+    def k_wgan_gp(self) -> Any:
+        return lossmith.WGANGPLoss().gradient_penalty

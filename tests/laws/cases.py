@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 import lossmith.losses  # noqa: F401  (fills the registry)
-from lossmith.errors import ParameterError
+from lossmith.errors import DomainError, DtypeError, ParameterError
 from lossmith.flow.domain import Simplex
 from lossmith.flow.loss import Input, Loss, registry
+from lossmith.flow.parameter import weights_or_none
 from lossmith.losses.likelihood import LikelihoodLoss
 from lossmith.losses.link import BINARY, LINKS
 
@@ -88,25 +89,39 @@ def _cases() -> Iterator[Case]:
         yield Case(name, cls)
         if cls.unit != "sample":
             yield Case(f"{name}-spatial", cls, spatial=True)
-        formula = getattr(cls, "formula", None)
-        if not issubclass(cls, LikelihoodLoss) or formula in seen:  # another name of a loss that is under the law
+        if "per" in cls.parameters_:  # a loss of regions
+            yield Case(f"{name}-sigmoid", cls, (("link", "sigmoid"),))
+            yield Case(f"{name}-batch", cls, (("per", "batch"),))
+            yield Case(f"{name}-batch-sigmoid", cls, (("per", "batch"), ("link", "sigmoid")))
+            yield Case(f"{name}-soft", cls, soft=True)
+            yield Case(f"{name}-weighted", cls, (("weight", [0.5, 2.0, 1.0]), ("include_background", False)))
+        if not issubclass(cls, LikelihoodLoss):
             continue
-        seen.add(formula)
+        sort = (cls.scope, *(getattr(cls, hook) for hook in cls.hooks))
+        if sort in seen:  # another name of a loss that is under the law
+            continue
+        seen.add(sort)
         for link in LINKS:
             yield Case(f"{name}-{link}", cls, (("link", link),))
         for link in ("softmax", "sigmoid"):
             yield Case(f"{name}-{link}-soft", cls, (("link", link),), soft=True)
         weight = ("weight", [0.5, 2.0, 1.0])
-        yield Case(f"{name}-weighted", cls, (("link", "softmax"), weight, ("alpha", [1.0, 0.25, 3.0])))
-        yield Case(f"{name}-smoothed", cls, (("link", "softmax"), ("alpha", None), weight, ("label_smoothing", 0.1)))
+        alpha = (("alpha", [1.0, 0.25, 3.0]),) if alpha_is_costs(cls) else ()
+        yield Case(f"{name}-weighted", cls, (("link", "softmax"), weight, *alpha))
+        yield Case(f"{name}-smoothed", cls, (("link", "softmax"), weight, ("label_smoothing", 0.1)))
         yield Case(f"{name}-weighted-binary", cls, (("link", BINARY[0]), ("weight", [0.5, 2.0]), ("pos_weight", 3.0)))
 
 
+def alpha_is_costs(cls: type[Loss]) -> bool:
+    """Whether alpha is a cost for each class, and not a number of the loss's own formula."""
+    return "alpha" in cls.parameters_ and cls.parameters_["alpha"].read is weights_or_none
+
+
 def _legal(case: Case) -> Case:
-    """Over classes, a loss whose own alpha is one number does without it."""
+    """Over classes, a loss whose class costs are one number does without them."""
     options = dict(case.options)
-    alpha = case.cls.parameters_.get("alpha")
-    if alpha is not None and alpha.default is not None and options.get("link", "sigmoid") not in BINARY:
+    a_number = alpha_is_costs(case.cls) and case.cls.parameters_["alpha"].default is not None
+    if a_number and options.get("link", "sigmoid") not in BINARY:
         options.setdefault("alpha", None)
     return Case(case.label, case.cls, tuple(options.items()), case.soft, case.spatial)
 
@@ -116,7 +131,7 @@ def _offered(case: Case) -> bool:
     try:
         case.loss()
         case.loss()(*case.data())
-    except ParameterError:
+    except (ParameterError, DtypeError, DomainError):
         return case.label == case.cls.name
     return True
 

@@ -15,6 +15,7 @@ import lossmith
 from lossmith.flow.loss import Loss, registry
 from tests.losses.oracle import (
     EDGES,
+    LIKELIHOOD,
     PROBABILITIES,
     Want,
     agree,
@@ -33,7 +34,8 @@ from tests.losses.oracle import (
     with_gradient,
 )
 
-ALL = settings_of(shipped("likelihood"))
+ALL = settings_of(name for name in shipped("likelihood") if name in LIKELIHOOD)  # one formula, no other machinery
+OWN_ALPHA = ("dsc", "symmetric_cross_entropy")  # a number of their formula; they have no class costs of that name
 Parameters = dict[str, Any]
 every = pytest.mark.parametrize(("name", "parameters"), ALL)
 both_dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -173,8 +175,9 @@ def check_prob(name: str, parameters: Parameters, p: Tensor) -> None:
 
 
 def not_a_cusp(parameters: Parameters, p: Tensor) -> Tensor:
-    """Focal's slope for 0 < gamma < 1 has a cusp at p = 1, and the loss, as documented, a floor of 1.2e-38 there."""
-    return p[(p > 2e-38) & (p < 1)] if 0 < parameters.get("gamma", 1) < 1 else p
+    """A power of 1 - p below 1 has a cusp at p = 1, and the loss, as documented, a floor of 1.2e-38 there."""
+    power = parameters.get("gamma", parameters.get("alpha", 1) if "smooth" in parameters else 1)
+    return p[(p > 2e-38) & (p < 1)] if 0 < power < 1 else p
 
 
 @both_dtypes
@@ -191,7 +194,7 @@ def test_probabilities_at_the_edges(name: str, parameters: Parameters, dtype: to
 def test_log_probabilities_at_the_edges(name: str, parameters: Parameters, dtype: torch.dtype) -> None:
     """Log-probabilities from -10,000 to the last before 0."""
     logp = -jittered([size for size in EDGES if size > 0 and (dtype == torch.float32 or size <= 200)], dtype).abs()
-    logp = -not_a_cusp(parameters, -logp) if name == "focal" else logp
+    logp = -not_a_cusp(parameters, -logp) if name in ("focal", "dsc") else logp
     f = formula(name, parameters)
     points = exact(logp)
     value, gradient = with_gradient(
@@ -356,6 +359,8 @@ COSTS: list[Parameters] = [
 @every
 def test_soft_one_hot_is_hard(name: str, parameters: Parameters, costs: Parameters) -> None:
     """A label may be given as an index or as a row of probabilities."""
+    if name in OWN_ALPHA and "alpha" in costs:
+        return
     z, y = noise(9, 4, 2), classes((9, 2))
     soft = nn.functional.one_hot(y, 4).movedim(-1, 1).double()
     for reduction in ("none", "mean", "sum"):
@@ -392,6 +397,8 @@ def test_sigmoid_is_softmax_of_zero_and_z(
     name: str, parameters: Parameters, binary: Parameters, over_classes: Parameters
 ) -> None:
     """One output or two, the loss is the same; so is the probability itself as input."""
+    if name in OWN_ALPHA and "alpha" in over_classes:
+        return
     z, y = noise(20), classes((20,), count=2)
     two = torch.stack([torch.zeros_like(z), z], 1)
     soft = noise(20, seed=2).sigmoid()
@@ -452,7 +459,7 @@ def test_d1b_class_weights_stay_out_of_the_probability(weight: float) -> None:
 
 
 WRONG_BY = [40.0, 89.0, 200.0, 1e4]
-UNBOUNDED = [(name, parameters) for name, parameters in ALL if name != "generalized_cross_entropy"]
+UNBOUNDED = [(name, parameters) for name, parameters in ALL if name not in ("generalized_cross_entropy", *OWN_ALPHA)]
 
 
 @pytest.mark.parametrize("wrong_by", WRONG_BY)

@@ -35,6 +35,8 @@ MAPPINGS = {  # the parameters each loss is tried with, at and off their default
     "focal": [{"gamma": g} for g in (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)],
     "poly": [{"epsilon": e} for e in (1.0, -1.0, -0.5, 3.0)],
     "generalized_cross_entropy": [{"q": q} for q in (0.7, 1.0, 0.1)],
+    "symmetric_cross_entropy": [{"alpha": 0.1, "beta": 1.0, "A": -4.0}, {"alpha": 2.0, "beta": 0.5, "A": -0.25}],
+    "dsc": [{"alpha": a, "smooth": s} for a, s in ((0.01, 1.0), (0.0, 0.125), (0.1, 0.5))],
 }
 
 
@@ -77,6 +79,21 @@ def negative_log(p: Any) -> Any:
     return -mp.log(p)
 
 
+def symmetric_cross_entropy(p: Any, alpha: Any, beta: Any, A: Any) -> Any:  # noqa: N803 (the paper's letter)
+    """Wang et al. 2019: alpha CE + beta RCE, the reverse one -sum_k p_k log q_k with log 0 = A."""
+    return -mp.mpf(alpha) * mp.log(p), -mp.mpf(beta) * mp.mpf(A) * (1 - p)
+
+
+def self_adjusting_dice(p: Any, alpha: Any, smooth: Any) -> Any:
+    """Li et al. 2019, section 3.4, for y = 1: 1 - (2 q + s) / (q + 1 + s); 1 - p is kept at 1.2e-38, as documented.
+
+    1 - q is split as (1 - w) + w (1 - p), w = (1 - p)^alpha, two terms whose slopes have opposite signs.
+    """
+    w = max(1 - p, mp.mpf(1.2e-38)) ** mp.mpf(alpha)
+    below = w * p + 1 + mp.mpf(smooth)
+    return (1 - w) / below, w * (1 - p) / below
+
+
 RESIDUAL: dict[str, Callable[..., Any]] = {
     "mse": lambda x, t: (x - t) ** 2,
     "rmse": lambda x, t: mp.sqrt((x - t) ** 2),
@@ -99,6 +116,7 @@ MARGIN: dict[str, Callable[..., Any]] = {
     "perceptron": lambda m: max(mp.mpf(0), -m),
     "exponential": exponential,
     "logistic": lambda m: mp.log(1 + mp.exp(-m)),
+    "soft_margin": lambda m: mp.log(1 + mp.exp(-m)),
 }
 LIKELIHOOD: dict[str, Callable[..., Any]] = {
     "cross_entropy": negative_log,
@@ -110,6 +128,8 @@ LIKELIHOOD: dict[str, Callable[..., Any]] = {
     "focal": lambda p, gamma: -((1 - p) ** mp.mpf(gamma)) * mp.log(p),
     "poly": lambda p, epsilon: -mp.log(p) + mp.mpf(epsilon) * (1 - p),
     "generalized_cross_entropy": lambda p, q: (1 - p ** mp.mpf(q)) / mp.mpf(q),
+    "symmetric_cross_entropy": symmetric_cross_entropy,
+    "dsc": self_adjusting_dice,
 }
 REFERENCES = {**RESIDUAL, **MARGIN, **LIKELIHOOD}
 
@@ -158,12 +178,14 @@ def likelihood(name: str, *parameters: tuple[str, Any]) -> Callable[[Any], Any]:
 
 
 @cache
-def sigmoid_loss(f: Callable[[Any], Any], z: Any, t: Any) -> tuple[Want, Want]:
-    """Value and slope in z of ``t f(p) + (1 - t) f(1 - p)``, by dp/dz = p (1 - p)."""
-    p, q = 1 / (1 + mp.exp(-z)), 1 / (1 + mp.exp(z))
+def sigmoid_loss(
+    f: Callable[[Any], Any], z: Any, t: Any, absent: Callable[[Any], Any] | None = None
+) -> tuple[Want, Want]:
+    """Value and slope in z of ``t f(p) + (1 - t) absent(1 - p)``, by dp/dz = p (1 - p); f serves both by default."""
+    p, q, g = 1 / (1 + mp.exp(-z)), 1 / (1 + mp.exp(z)), absent or f
     return (
-        add(total(f(p), t), total(f(q), 1 - t)),
-        add(times(slope(f, p, room=q), t * p * q), times(slope(f, q, room=p), -(1 - t) * p * q)),
+        add(total(f(p), t), total(g(q), 1 - t)),
+        add(times(slope(f, p, room=q), t * p * q), times(slope(g, q, room=p), -(1 - t) * p * q)),
     )
 
 
@@ -242,3 +264,11 @@ def with_gradient(loss: Any, input: Tensor, target: Tensor, **options: Any) -> t
     value = loss(leaf, target, **options)
     (gradient,) = torch.autograd.grad(value.sum(), leaf)
     return value.detach(), gradient
+
+
+def gradient(f: Callable[[list[Any]], Any], x: Tensor) -> list[Any]:
+    """The derivatives of ``f`` of all numbers of a tensor, by central differences of 160 digits."""
+    at = exact(x)
+    h = max([abs(v) for v in at] + [mp.mpf("1e-30")]) * mp.mpf("1e-50")
+    moved = [[[v + s * h * (k == j) for k, v in enumerate(at)] for s in (1, -1)] for j in range(len(at))]
+    return [(f(up) - f(down)) / (2 * h) for up, down in moved]

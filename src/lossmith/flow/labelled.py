@@ -47,9 +47,14 @@ class LabelledLoss(Loss, family=""):
         if self.weight is not None and self.weight.dim() == 0:
             raise ParameterError(f"{type(self).__name__}: weight must be one number per class, not a single number")
 
+    @property
+    def costs(self) -> Tensor | None:
+        """`alpha`, as class costs; None too where a loss has declared an alpha anew, as a number of its formula."""
+        return self.alpha if isinstance(self.alpha, Tensor) else None
+
     def check_alpha_is_a_share(self) -> None:
         """Where a target is binary, alpha is the share of the positives, and 1 - alpha that of the negatives."""
-        if self.alpha is not None and bool((self.alpha > 1).any()):
+        if self.costs is not None and bool((self.costs > 1).any()):
             raise ParameterError(f"{type(self).__name__}: alpha must be in [0, 1]: the share of the positives")
 
     def binary_costs(self, like: Tensor) -> tuple[Pair, Pair]:
@@ -63,8 +68,8 @@ class LabelledLoss(Loss, family=""):
                 )
             counts = (self._fit("weight", self.weight[..., 0], like), self._fit("weight", self.weight[..., 1], like))
         negative, positive = counts
-        if self.alpha is not None:
-            alpha = self._fit("alpha", self.alpha, like)
+        if self.costs is not None:
+            alpha = self._fit("alpha", self.costs, like)
             negative, positive = negative * (1 - alpha), positive * alpha
         if self.pos_weight is not None:
             negative = torch.as_tensor(negative).to(like)
@@ -73,16 +78,16 @@ class LabelledLoss(Loss, family=""):
 
     def class_costs(self, classes: int, like: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """[C] each: what a mistake on a class costs, and how much a unit of it counts; None for 1 throughout."""
-        for name, vector in (("weight", self.weight), ("alpha", self.alpha)):
+        for name, vector in (("weight", self.weight), ("alpha", self.costs)):
             if vector is not None and vector.shape != (classes,):
                 raise ShapeError(
                     f"{type(self).__name__}: {name} must have one number per class, shape [{classes}]; "
                     f"it has shape {list(vector.shape)}"
                 )
         weight = None if self.weight is None else self.weight.to(like)
-        if self.alpha is None:
+        if self.costs is None:
             return weight, weight
-        return (self.alpha.to(like) if weight is None else weight * self.alpha.to(like)), weight
+        return (self.costs.to(like) if weight is None else weight * self.costs.to(like)), weight
 
     def _fit(self, name: str, vector: Tensor, like: Tensor) -> Tensor:
         """One number for all labels, or one per label, which lie along axis 1."""

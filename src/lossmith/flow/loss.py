@@ -74,6 +74,8 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     inputs_per_unit: ClassVar[int | None] = None  # of several inputs the first so many have units, the rest is shared
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     differentiable: ClassVar[bool] = True
+    lacks: ClassVar[tuple[str, ...]] = ()  # what torch cannot do with it, of "compile", "double_backward", "vmap"
+    hooks: ClassVar[tuple[str, ...]] = ("formula",)  # the methods that a family leaves to its losses
     input_domain: ClassVar[Domain | None] = None  # None: any number, infinities included
     target_domain: ClassVar[Domain | None] = Interval()
 
@@ -98,13 +100,13 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         default=None, read=integer_or_none, rule="an integer or None", about="units with this target do not count"
     )
 
-    def __init_subclass__(cls, family: str | None = None) -> None:
+    def __init_subclass__(cls, family: str | None = None, name: str | None = None) -> None:
         super().__init_subclass__()
         final = [base.__name__ for base in cls.__mro__[1:] if getattr(base, "name", "")]
         if final:
             raise TypeError(f"{final[0]} is final: wrap it, or write a formula on its family")
         if family is None:
-            _register(cls)
+            _register(cls, name)
         else:
             cls.family = family
 
@@ -127,7 +129,7 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         object and no more, so twenty values of gamma that shared one would fall back to eager silently."""
         if type(self).forward is Loss.forward and not torch.compiler.is_compiling():
             values = ((name, getattr(self, name)) for name in self.parameters_ if name != "process_group")
-            key = tuple((k, tuple(v.shape) if isinstance(v, Tensor) else v) for k, v in values)
+            key = tuple((k, tuple(v.shape) if isinstance(v, Tensor) else spell(v)) for k, v in values)
             self.forward = MethodType(_forward_of(self.spec_name, key), self)  # type: ignore[method-assign]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -205,7 +207,10 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         sample_weight: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The weighted value of every unit (0 where masked), and its share of what a mean divides by."""
-        inputs, ready, units = self.admit(input, target, mask, sample_weight)
+        return self.weigh(*self.admit(input, target, mask, sample_weight))
+
+    def weigh(self, inputs: tuple[Tensor, ...], ready: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        """`values`, of what was admitted."""
         value, weight = self.evaluate(inputs, ready, units)
         if not isinstance(value, Tensor) or value.shape != units.shape:
             shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
@@ -321,10 +326,10 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in shown.items())})"
 
 
-def _register(cls: type[Loss]) -> None:
-    """Enter a final class in the registry, under its name in words: FocalLoss is "focal"."""
+def _register(cls: type[Loss], name: str | None = None) -> None:
+    """Enter a final class in the registry, under its name in words: FocalLoss is "focal"; or under a given name."""
     stem = cls.__name__.removesuffix("Loss").removesuffix("_loss") or cls.__name__
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", stem).lower()
+    name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", stem).lower()
     own_file = hasattr(sys.modules.get(cls.__module__), "__lossmith_file__")  # addressed as path.py:Name, see spec
     taken = None if own_file else registry.get(name)
     if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
@@ -346,7 +351,9 @@ def _forward_of(name: str, parameters: tuple[tuple[str, Any], ...]) -> FunctionT
     """A copy of `forward` with a code object of its own, the same one for the same parameters."""
     del parameters
     shared = Loss.forward
-    twin = FunctionType(shared.__code__.replace(co_qualname=name), shared.__globals__, shared.__name__)
+    twin = FunctionType(
+        shared.__code__.replace(co_qualname=name), shared.__globals__, shared.__name__, shared.__defaults__
+    )
     twin.__kwdefaults__ = shared.__kwdefaults__
     return twin
 

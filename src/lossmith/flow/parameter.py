@@ -74,15 +74,17 @@ class Parametrised(nn.Module):
     """
 
     parameters_: ClassVar[dict[str, Parameter]] = {}
-    own_parameters: ClassVar[tuple[str, ...]] = ()  # those that the class itself declares
+    own_parameters: ClassVar[dict[str, Parameter]] = {}  # those that the class itself declares
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         own = {name: value for name, value in vars(cls).items() if isinstance(value, Parameter)}
         for name in own:
             delattr(cls, name)  # a class attribute would hide the buffer of the same name
-        cls.own_parameters = tuple(own)
-        cls.parameters_ = own | {name: p for name, p in cls.parameters_.items() if name not in own}
+        cls.own_parameters, cls.parameters_ = own, {}
+        for base in reversed(cls.__mro__):  # of several bases too, the nearer one counts, and comes first
+            nearer = vars(base).get("own_parameters", {})
+            cls.parameters_ = nearer | {name: p for name, p in cls.parameters_.items() if name not in nearer}
         fields = [
             inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=p.default) for k, p in cls.parameters_.items()
         ]
@@ -149,6 +151,8 @@ def spell(value: Any) -> str:
     """
     if isinstance(value, Tensor):
         return spell(_shortest(value))
+    if isinstance(value, nn.Module):  # a network of many lines goes by the name of its class
+        return type(value).__name__ if "\n" in str(value) else str(value)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(spell(item) for item in value) + "]"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:

@@ -1,6 +1,6 @@
 """Sums of losses: ``0.7 * FocalLoss(gamma=2) + 0.3 * PolyLoss()`` is a loss like any other."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -87,7 +87,7 @@ class WeightedSum(Arithmetic, nn.Module):
 class Composition(Loss, family="composition"):
     """A sum of losses under a name of its own, with one set of parameters."""
 
-    reductions = ("mean", "sum")
+    reductions: ClassVar[tuple[str, ...]] = ("mean", "sum")
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -45,8 +45,9 @@ class Units:
     def hide(self, x: Tensor, keep: Tensor, legal: Domain | None) -> Tensor:
         """Replace what a mask hides by a harmless legal value, so that a NaN there never meets the formula."""
         neutral = 0.0 if legal is None else legal.neutral
-        if self.axis is not None and x.dim() > keep.dim():
-            keep = keep.unsqueeze(self.axis)
+        if x.dim() > keep.dim():  # a row of scores along `axis`, or a whole sample
+            last = [1] * (x.dim() - keep.dim())
+            keep = keep.reshape(*keep.shape, *last) if self.axis is None else keep.unsqueeze(self.axis)
         return torch.where(keep, x, torch.full((), neutral, dtype=x.dtype, device=x.device))
 
 

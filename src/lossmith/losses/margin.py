@@ -140,3 +140,17 @@ class LogisticLoss(MarginLoss):
 
     def formula(self, m: Any, xp: Any) -> Any:
         return softplus(-m, xp)
+
+
+class SoftMarginLoss(MarginLoss):
+    """Soft margin loss: `LogisticLoss` by torch's name, ``log(1 + exp(-m))``.
+
+    >>> float(SoftMarginLoss().formula(torch.tensor(0.0), torch))   # log 2
+    0.6931...
+    >>> float(SoftMarginLoss().formula(torch.tensor(-200.0), torch))
+    200.0
+
+    Source: the same as ``torch.nn.SoftMarginLoss``, which overflows below a margin of -88.
+    """
+
+    formula = LogisticLoss.formula

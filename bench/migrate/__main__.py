@@ -1,0 +1,5 @@
+"""Print docs/migrate.md."""
+
+from bench.migrate import page
+
+print(page(), end="")

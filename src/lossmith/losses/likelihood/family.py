@@ -1,0 +1,212 @@
+"""The likelihood family: from the model's output to log p of the target, and what the target may be.
+
+A target that is a mixture of labels (class probabilities, soft labels, label smoothing) costs the mixture of their
+losses, ``sum_c q_c f(log p_c)``.
+"""
+
+import warnings
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from lossmith.errors import ParameterError
+from lossmith.flow.domain import Classes, Domain, Interval, Simplex, may_look
+from lossmith.flow.labelled import LabelledLoss, scaled
+from lossmith.flow.loss import Input
+from lossmith.flow.parameter import param, weights_or_none
+from lossmith.flow.units import Units, at_least_float32, elements, one_tensor, rows
+from lossmith.losses.link import BINARY, DOMAINS, LINKS, Link, log_p_all, log_p_binary, log_p_of
+
+ENOUGH = 32  # numbers, which all lie in [0, 1] by chance no more
+TIMID = 0.9  # a loss that is least at a smaller p teaches the model to doubt what it knows
+
+
+class LikelihoodLoss(LabelledLoss, family="likelihood"):
+    """A loss that is a formula ``f(log p)`` of the probability p that the model gives to the target.
+
+    Shapes: over classes (link "softmax", "log_prob", "prob") input [N, C, *] or [C], target class indices [N, *] or
+    class probabilities of the input's shape, a unit is a row. Binary and multi-label (link "sigmoid", "binary_prob")
+    input and target of one shape, target in [0, 1], a unit is an element. The loss is a number without unit, in nats
+    for cross-entropy. Raises `ShapeError` and `DtypeError` for tensors that do not fit each other, `DomainError` for
+    class indices outside [0, C), targets outside [0, 1] and probabilities that are none.
+    """
+
+    link: Link = param(
+        default="softmax",
+        one_of=LINKS,
+        about="what the input is: logits over classes or of single labels, log-probabilities, probabilities",
+    )
+    label_smoothing: float = param(
+        default=0.0, ge=0, lt=1, about="epsilon: the share of the target that is spread over the labels"
+    )
+    smoothing: Literal["uniform", "others", "torch"] = param(
+        default="uniform",
+        one_of=("uniform", "others", "torch"),
+        about="epsilon / C on every label, epsilon / (C - 1) on the other labels, or as uniform but with the class "
+        "weights inside the sum, as torch has it (its minimum is then not where the target is)",
+    )
+
+    unit = "row"
+    hooks: ClassVar[tuple[str, ...]] = ("formula", "absent", "adjust", "optimum")
+    binary_only: ClassVar[tuple[str, ...]] = ("pos_weight",)  # parameters that have no meaning over classes
+
+    def formula(self, logp: Any, xp: Any) -> Any:
+        raise NotImplementedError
+
+    def absent(self, logp: Any, xp: Any) -> Any:
+        """The formula where a single label is absent, of the log-probability of that; it is the same by default."""
+        return self.formula(logp, xp)
+
+    def optimum(self) -> float:
+        """The p at which the formula is least: 1, but for a loss that says otherwise."""
+        return 1.0
+
+    def adjust(self, z: Tensor, target: Tensor, units: Units) -> Tensor:
+        """Move the scores before log p is taken; by default they stay."""
+        return z
+
+    def validate(self) -> None:
+        super().validate()
+        owner, self._warn_of_probabilities = type(self).__name__, self.link in ("softmax", "sigmoid")
+        if self.optimum() < TIMID:
+            warnings.warn(
+                f"{owner}: with these parameters it is least at p = {self.optimum():.2g} of the target, so a model "
+                f"that is surer is taught to doubt; take them from where that p is at least {TIMID}",
+                stacklevel=2,
+            )
+        if self.link in BINARY:
+            self.check_alpha_is_a_share()
+            return
+        for name in self.binary_only:
+            if getattr(self, name) not in (None, False):
+                instead = "; over classes use alpha=" if self.parameters_["alpha"].read is weights_or_none else ""
+                raise ParameterError(f"{owner}: {name} belongs to a binary link{instead}")
+        if self.costs is not None and self.costs.dim() == 0:
+            raise ParameterError(f"{owner}: over classes alpha must be one number per class")
+
+    def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
+        return arranged(type(self).__name__, input, target, over_classes=self.link not in BINARY)
+
+    def legal_input(self) -> Domain | None:
+        return DOMAINS[self.link]
+
+    def legal_target(self, target: Tensor, units: Units) -> Domain | None:
+        return labels(target, units)
+
+    def check(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> None:
+        super().check(inputs, target, units)
+        input = inputs[0]
+        if self._warn_of_probabilities and may_look(input):
+            enough = input.numel() >= (ENOUGH if units.axis is None else 1)
+            self._warn_of_probabilities = not enough  # look once
+            if enough and _looks_like_probabilities(input, units.axis):
+                other = "prob" if units.axis is not None else "binary_prob"
+                warnings.warn(
+                    f'{type(self).__name__}: link="{self.link}" wants logits, and the input looks like '
+                    f'probabilities; if that is what it is, say link="{other}"',
+                    stacklevel=2,
+                )
+
+    def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        z = self.adjust(inputs[0], target, units)
+        if units.axis is None:
+            return self._evaluate_binary(z, target)
+        return self._evaluate_rows(z, target, units.axis, units.classes)
+
+    def _evaluate_rows(self, z: Tensor, target: Tensor, axis: int, classes: int) -> tuple[Tensor, Tensor | None]:
+        hard = not target.is_floating_point()
+        cost, count = self.class_costs(classes, z)
+        if hard and not self.label_smoothing:
+            value = self.formula(log_p_of(self.link, z, target, axis), torch)
+            return scaled(value, None if cost is None else cost[target]), None if count is None else count[target]
+        along = [-1 if a == axis else 1 for a in range(z.dim())]
+        cost, count = (None if c is None else c.view(along) for c in (cost, count))
+        logp = log_p_all(self.link, z, axis)
+        if not self.label_smoothing:  # soft targets: a class that is ruled out, log p = -inf, has no share; skip it
+            logp = torch.where(target > 0, logp, -1.0)
+        each = self._per_label([self.formula(logp, torch)], [cost], classes, axis)[0]
+        if hard:
+            value = each.gather(axis, target.unsqueeze(axis)).squeeze(axis)
+            return value, None if count is None else count.flatten()[target]
+        return (target * each).sum(axis), None if count is None else (target * count).sum(axis)
+
+    def _evaluate_binary(self, z: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        costs, (count0, count1) = self.binary_costs(z)
+        t = target.to(z.dtype)
+        seen = [z, z] if self.label_smoothing else [torch.where(t < 1, z, 0.5), torch.where(t > 0, z, 0.5)]
+        formulas = (self.absent, self.formula)
+        losses = [formulas[k](log_p_binary(self.link, seen[k], present=bool(k)), torch) for k in (0, 1)]
+        absent, present = self._per_label(losses, list(costs), 2)
+        return t * present + (1 - t) * absent, None if self.weight is None else t * count1 + (1 - t) * count0
+
+    def _per_label(
+        self, losses: list[Tensor], costs: list[Tensor | float | None], classes: int, axis: int | None = None
+    ) -> list[Tensor]:
+        """What each label costs as a target: class costs applied, and a share of it spread over all labels.
+
+        The labels lie along `axis` of the one tensor in `losses`, or are the tensors in it.
+        """
+        eps, inside = self.label_smoothing, self.smoothing == "torch"
+        if inside:
+            losses = [scaled(f, c) for f, c in zip(losses, costs, strict=True)]
+        if eps:
+            total = losses[0] + losses[1] if axis is None else losses[0].sum(axis, keepdim=True)
+            if self.smoothing == "others":
+                losses = [(1 - eps) * f + eps / (classes - 1) * (total - f) for f in losses]
+            else:
+                losses = [(1 - eps) * f + eps / classes * total for f in losses]
+        return losses if inside else [scaled(f, c) for f, c in zip(losses, costs, strict=True)]
+
+    def smoothed(self, share: Tensor, classes: int) -> Tensor:
+        """The share of each label in the target, after smoothing."""
+        eps = self.label_smoothing
+        if self.smoothing == "others":
+            return (1 - eps) * share + eps / (classes - 1) * (1 - share)
+        return (1 - eps) * share + eps / classes
+
+    def positives(self, target: Tensor, units: Units) -> Tensor:
+        if units.axis is None:
+            return target
+        return target != 0 if not target.is_floating_point() else 1 - target.select(units.axis, 0)
+
+    def sample(self, generator: torch.Generator, units: int = 8) -> tuple[Input, Tensor]:
+        z = Interval().sample((units,) if self.link in BINARY else (units, 3), generator)
+        if self.link in BINARY:
+            labels = Interval(0, 1).sample((units,), generator).round()
+            return (z.sigmoid() if self.link == "binary_prob" else z), labels
+        scores = {"softmax": z, "log_prob": z.log_softmax(1), "prob": z.softmax(1)}
+        return scores[self.link], Classes(3).sample((units,), generator)
+
+
+def complement(x: Any, xp: Any) -> Any:
+    """``1 - e^x`` for x of at most 0: its value keeps its digits near 0, and its slope far below."""
+    near = xp.where(x > -0.5, x, xp.zeros_like(x))
+    far = xp.where(x > -0.5, xp.zeros_like(x) - 1, x)  # there the slope of expm1, taken from its value, cancels
+    return xp.where(x > -0.5, -xp.expm1(near), 1 - xp.exp(far))
+
+
+def arranged(
+    owner: str, input: Input, target: Tensor, *, over_classes: bool
+) -> tuple[tuple[Tensor, ...], Tensor, Units]:
+    """Scores and labels in the dtype of the computation, and the units: rows of classes, or elements."""
+    input = one_tensor(owner, input)
+    units = (rows if over_classes else elements)(owner, input, target)
+    input = at_least_float32(input)
+    if target.dtype != torch.bool:  # as int64, or ignore_index would wrap around in a narrow type
+        target = target.to(input.dtype if target.is_floating_point() else torch.int64)
+    return (input,), target, units
+
+
+def labels(target: Tensor, units: Units) -> Domain:
+    """What a target may be: the presence of a label, class probabilities, class indices."""
+    if units.axis is None:
+        return Interval(0, 1)
+    return Simplex(units.axis, units.classes) if target.is_floating_point() else Classes(units.classes)
+
+
+def _looks_like_probabilities(x: Tensor, axis: int | None) -> bool:
+    least, most = torch.aminmax(x.detach())
+    if not 0 <= least < most <= 1:  # all the same is an untrained model
+        return False
+    return axis is None or bool(((x.sum(axis) - 1).abs() < 1e-4).all())
