@@ -59,6 +59,21 @@ SPARED = (
         "the layout makes the one-hot rows; the class axis is the last one",
     ),
     Spared("timm.loss:*", "*", ("an_image_is_its_pixels",), "its class axis is the last one"),
+    Spared(
+        "*Wasserstein*",
+        "*",
+        (
+            "an_empty_mask_found_empty_is_free",
+            "false_alarms_on_an_empty_mask_cost",
+            "float16_on_an_empty_mask",
+            "two_images_are_one",
+            "more_overlap_costs_less",
+        ),
+        "its matrix is of three classes, the check has two",
+    ),
+    Spared("*monai*Focal*", "*", ("the_gradient_is_the_derivative",), "a part of it is computed in float32"),
+    Spared("balanced_loss*", "*", ("the_gradient_is_the_derivative",), "a part of it is computed in float32"),
+    Spared("*CategoricalHinge", "*", ("a_softmax_sees_differences_only",), "a hinge of scores is no softmax"),
     Spared("timm.loss:Poly*", "*", ("gamma_0_is_cross_entropy",), "Poly-1 is not cross-entropy at gamma = 0"),
     Spared("timm.loss:TwoWayLoss", "*", ("batch_twice_is_batch_once",), "it compares over the batch on purpose"),
     Spared("keras.losses:*", "*", ("float64_is_kept",), "Keras computes in its floatx, which is float32 by default"),
@@ -138,7 +153,7 @@ def page(found: list[Found], date: str) -> str:
             f"{total} failures; {date}, {machine()}.",
             INTRODUCTION,
             *_summary(found),
-            "### A dozen of them, by the library alone\n",
+            "### The most telling, by the library alone\n",
             *_programs({package(one) for one in found}),
             "### All failures\n",
             *_failures(found),
@@ -148,11 +163,12 @@ def page(found: list[Found], date: str) -> str:
 
 INTRODUCTION = """
 Printed by `python -m bench.audit_peers`. A failure below is a defect, a promise that is not kept, or a convention that
-costs users time; the last are marked *convention*. Losses of boxes, images and their structure, and losses with a
+costs users time; the last stand in a table of their own, at the end. Where several losses share a line, what was seen
+is that of the first. Losses of boxes, images and their structure, and losses with a
 queue, a spatial filter or a distance transform are left out. Losses of probabilities get the softmax or sigmoid that a
 model would end in. Any failure is shown again by three lines, with the loss, the kind and the check of the tables:
 
-```python
+```py
 from lossmith.audit import audit
 found = audit("timm.loss:AsymmetricLossMultiLabel", kind="multilabel", only=["gradient_at_40"])
 print(found.failures[0].seen)
@@ -184,12 +200,18 @@ def _summary(found: list[Found]) -> list[str]:
 
 
 def _programs(packages: set[str]) -> list[str]:
-    lines = []
-    for program in PROGRAMS:
-        if program.package in packages:
-            lines += [f"{program.says}\n", "```python", *program.code.strip().splitlines(), "```", ""]
-            lines[-2:-2] = [f"# {line}" for line in run(program).splitlines()]
-    return lines
+    shown = [
+        "\n".join(
+            [
+                f"# {program.says}",
+                *program.code.strip().splitlines(),
+                *(f"# {line}" for line in run(program).splitlines()),
+            ]
+        )
+        for program in PROGRAMS
+        if program.package in packages
+    ]
+    return ["```py", "\n\n".join(shown), "```", ""]
 
 
 def _failures(found: list[Found]) -> list[str]:
@@ -199,17 +221,25 @@ def _failures(found: list[Found]) -> list[str]:
             group = by.setdefault(MERGED.get(outcome["name"], outcome["name"]), [])
             if not group or group[-1][0] is not one:
                 group.append((one, outcome))
-    lines = []
-    for name, group in sorted(by.items(), key=lambda item: (item[0] in CONVENTION, list(by).index(item[0]))):
+    lines, conventions = [], []
+    for name, group in by.items():
         first = group[0][1]
-        convention = f" *Convention: {CONVENTION[name]}.*" if name in CONVENTION else ""
-        lines += [
-            f"**{name}** ({len(group)}). Expected: {first['expected']}. {first['why']} [{_words(first['link'])}]"
-            f"({first['link']}){convention}\n",
-            *_seen(group),
-            "",
-        ]
-    return lines
+        link = f"[{_words(first['link'])}]({first['link']})"
+        if name in CONVENTION:
+            conventions.append(f"| {name} | {first['expected']} | {CONVENTION[name]} | {_counted(group)} |")
+        else:
+            lines += [
+                f"- **{name}** ({len(group)}). Expected: {first['expected']}. {first['why']} {link}",
+                *_seen(group),
+            ]
+    table = ["| check | expected | convention | losses that fail |", "| --- | --- | --- | --- |", *conventions]
+    return [*lines, "", "### Conventions, and what was never promised\n", *table]
+
+
+def _counted(group: list[tuple[Found, dict[str, Any]]]) -> str:
+    """How many losses of each library."""
+    names = [peers.DISTRIBUTIONS[package(one)] for one, _ in group]
+    return ", ".join(f"{name} {names.count(name)}" for name in dict.fromkeys(names))
 
 
 def _words(link: str) -> str:
@@ -226,7 +256,7 @@ def _seen(group: list[tuple[Found, dict[str, Any]]]) -> list[str]:
         by.setdefault(key, []).append(f"`{one['target'].partition(':')[2]}`")
         by.setdefault(("", f"{key}"), [outcome["seen"][:200]])
     return [
-        f"- {peers.DISTRIBUTIONS[key[0]]}: {', '.join(dict.fromkeys(names))}: {by['', f'{key}'][0]}"
+        f"  - {peers.DISTRIBUTIONS[key[0]]}: {', '.join(dict.fromkeys(names))}: {by['', f'{key}'][0]}"
         for key, names in by.items()
         if key[0]
     ]

@@ -58,7 +58,9 @@ TARGETS: list[tuple[str, str, str]] = [
         "DiceLoss(to_onehot_y=True, softmax=True, jaccard=True)",
         "GeneralizedWassersteinDiceLoss(dist_matrix=[[0.0, 1.0, 1.0], [1.0, 0.0, 0.5], [1.0, 0.5, 0.0]])",
     ),
-    *_of(M, "overlap_sigmoid", "", "DiceLoss(sigmoid=True)", "MCCLoss(sigmoid=True)"),
+    *_of(
+        M, "overlap_sigmoid", "", "DiceLoss(sigmoid=True)", "GeneralizedDiceLoss(sigmoid=True)", "MCCLoss(sigmoid=True)"
+    ),
     *_of(M, "overlap_sigmoid", "sigmoid", "AsymmetricUnifiedFocalLoss()"),
     *_of(
         M,

@@ -68,7 +68,7 @@ def measure(name: str, count: int, peer: Comparison | None) -> list[str]:
         candidates["theirs"] = step(peer, x, y)
         if name != "triplet, semi-hard":
             torch.testing.assert_close(candidates["ours"](), candidates["theirs"](), rtol=1e-4, atol=1e-5)
-    seconds = medians(candidates, rounds=9)
+    seconds = medians(candidates, rounds=3, warm=1)  # theirs takes seconds
     memory = {key: peak(run) for key, run in candidates.items()}
     milli, mega = 1000 * seconds["ours"], memory["ours"] / 1e6
     if peer is None:

@@ -1,7 +1,8 @@
 """``python -m bench.migrate > docs/migrate.md``: the page, from rows that tests/migrate_test.py checks one by one."""
 
-from bench.migrate.classification import BALANCED, IMBALANCED, KERAS, OPTAX, TIMM
+from bench.migrate.classification import BALANCED, IMBALANCED, KERAS, TIMM
 from bench.migrate.metric import METRIC
+from bench.migrate.of_optax import OPTAX
 from bench.migrate.of_torch import SKLEARN, TORCH
 from bench.migrate.row import FACTORS, Row, package_of
 from bench.migrate.segmentation import KORNIA, MONAI, SMP, TORCHVISION

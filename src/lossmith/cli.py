@@ -292,6 +292,8 @@ def audit(
 
     if everything == (target is not None):
         raise InputError("give one loss to audit, or --list.")
+    if html is not None and not html.expanduser().parent.is_dir():
+        raise InputError(f"{html} cannot be written: there is no such folder; give another --html.")
     if target is None:
         report.catalogue()
         return

@@ -4,6 +4,7 @@ With the probability p of a class and its share t of the target at each pixel, `
 ``fp = sum p (1 - t)`` and ``fn = sum (1 - p) t``: one of each per class, of a sample or of the whole batch.
 """
 
+import math
 import warnings
 from dataclasses import replace
 from typing import Any, Literal
@@ -114,7 +115,7 @@ class RegionLoss(Loss, family="overlap"):
         if units.axis is not None:
             weight = None if weight is None else weight.unsqueeze(1)
             if target.dim() < x.dim():
-                target = torch.zeros_like(x).scatter(1, target.unsqueeze(1), 1.0)
+                target = x.new_zeros(()).expand(x.shape).scatter(1, target.unsqueeze(1), 1.0)
         if not self.include_background:
             x, target = x[:, 1:], target[:, 1:]
             weight = weight if weight is None or weight.shape[1] == 1 else weight[:, 1:]
@@ -201,16 +202,16 @@ class OverlapLoss(RegionLoss, family="overlap"):
         def total(x: Tensor) -> Tensor:
             return x.sum(pixels) if pixels else x  # the sum over no axes would be that over all
 
-        seen = torch.full_like(total(p.detach()), p[0, 0].numel() if len(p) else 0.0) if v is None else total(v)
+        seen = p.new_full(p.shape[:2], math.prod(p.shape[2:])) if v is None else total(v).expand(p.shape[:2])
+        own = p if v is None else v * p
         if self.squared:
             miss = (p - t) ** 2 if v is None else v * (p - t) ** 2
-            missed = miss * t
-            found, false = p * t if v is None else v * p * t, miss - missed
-        else:
-            p, own = (p, t) if v is None else (v * p, v * t)
-            found = p * t
-            false, missed = p - found, own - found  # pixel by pixel: nothing cancels
-        return Partial(torch.stack([total(found), total(false), total(missed)]), seen.expand(p.shape[:2]))
+            missed = total(miss * t)
+            return Partial(torch.stack([total(own * t), total(miss) - missed, missed]), seen)
+        found = total(own * t)
+        rest = torch.stack([total(own), total(t if v is None else v * t)]) - found
+        rest = rest + (-rest).clamp(min=0).detach()  # rounding leaves no negative count, and the gradient stays
+        return Partial(torch.cat([found[None], rest]), seen)
 
     def of_counts(self, counts: Partial) -> tuple[Tensor, Tensor]:
         """The formula, and which of its values had any pixel to see."""
@@ -246,19 +247,41 @@ class OverlapLoss(RegionLoss, family="overlap"):
         return divide(value.sum(), self.normalizer if isinstance(self.normalizer, float) else share.sum())
 
 
+class _Centred(torch.autograd.Function):
+    """The probabilities p themselves; their gradient comes back less that of the class above 1/2, if there is one."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(p: Tensor) -> Tensor:
+        return p.view_as(p)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        (p,) = ctx.saved_tensors
+        return g - p.round().mul_(g).sum(1, keepdim=True)
+
+
 def probability(link: str, x: Tensor) -> Tensor:
     """The probability of every class along axis 1, or of every label, with a gradient that keeps its digits.
 
     The gradient ``p_k (g_k - sum_j g_j p_j)`` of softmax loses that of a p that rounds to 1 in the difference, and with
-    it every confident mistake. Only differences of the g count, so we may subtract the g of the class above 1/2 first:
-    that is what adding ``1 - sum p``, which is 0, to the p of this class does.
+    it every confident mistake. Only differences of the g count, so the g of the class above 1/2 is subtracted first.
+    The same comes of adding ``1 - sum p``, which is 0, to the p of that class: so written a compiler fuses it.
     """
-    if link == "softmax":
-        p = x.softmax(1)
-        return p + (p > 0.5).to(p.dtype) * (1 - p.sum(1, keepdim=True))
     if link == "sigmoid":
         return F.logsigmoid(x).exp()
-    return x.exp() if link == "log_prob" else x
+    if link != "softmax":
+        return x.exp() if link == "log_prob" else x
+    p = x.softmax(1)
+    if torch.compiler.is_compiling():
+        return p + p.detach().round() * (1 - p.sum(1, keepdim=True))
+    centred: Tensor = _Centred.apply(p)  # type: ignore[no-untyped-call]
+    return centred
 
 
 def pictures(link: str, generator: torch.Generator, samples: int) -> tuple[Tensor, Tensor]:
