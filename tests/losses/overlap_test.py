@@ -60,7 +60,7 @@ ANCHORS: dict[str, list[tuple[dict[str, Any], Any, Any, float]]] = {
     "focal_dice": [
         ({}, HALVES, TWO_EACH, log(2) / 4 + 1 / 3),
         ({"gamma": 0, "smooth": 0, "weight": [1.0, 3.0]}, HALVES, TWO_EACH, log(2) + 1 / 2),
-        ({"link": "sigmoid", "alpha": 0.25}, [[[0.0, 0.0]]], [[[1.0, 0.0]]], log(2) / 8 + 1 / 3.0),
+        ({"link": "sigmoid", "alpha": 0.25}, [[[0.0, 0.0]]], [[[1.0, 0.0]]], log(2) / 8 + 1 / 4),
     ],
     "unified_focal": [
         ({"smooth": 0}, HALVES, TWO_EACH, (log(2) / 2 + 1) * math.sqrt(0.5) / 2),
@@ -68,7 +68,6 @@ ANCHORS: dict[str, list[tuple[dict[str, Any], Any, Any, float]]] = {
         ({"smooth": 0, "focal_share": 1, "gamma": 0}, HALVES, [[0, 1, 1, 1]], 0.55 * log(2)),
     ],
 }
-ANCHORS["focal_dice"][2] = ({"link": "sigmoid", "alpha": 0.25}, [[[0.0, 0.0]]], [[[1.0, 0.0]]], log(2) / 8 + 1 / 4)
 
 
 # The formulas as their papers print them, one minus a ratio, in 160 digits -----------------------------------------
@@ -191,6 +190,12 @@ def test_value_and_every_slope_at_the_edges(name: str, link: str, dtype: torch.d
     """The gradient keeps its digits where p rounds to 0 or 1: what a confident mistake needs, and others lose."""
     for seed, options in product(range(12), OPTIONS.get(name, [{}])):
         compare(name, options, *draw(link, seed, dtype, 1e4), link)
+
+
+def test_the_form_for_compilers_keeps_its_digits_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    for seed in range(12):
+        compare("dice", {}, *draw("softmax", seed, torch.float32, 1e4), "softmax")
 
 
 @pytest.mark.parametrize("link", ["softmax", "sigmoid"])

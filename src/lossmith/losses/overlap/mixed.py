@@ -127,7 +127,7 @@ class UnifiedFocalLoss(PixelAndRegionLoss):
     def partial(self, input: Input, target: Tensor | None = None, **options: Any) -> Partials:  # type: ignore[override]
         if not isinstance(input, Tensor) or input.dim() < 2 or self.link in BINARY:
             return super().partial(input, target, **options)
-        costs = at_least_float32(input.new_full(input.shape[1:2], self.delta))
+        costs = at_least_float32(input.new_ones(input.shape[1:2])) * self.delta
         costs[:1] = 1 - self.delta
         region = self.sum.terms[1][1]
         return Partials(term.partial(input, target, **options) for term in (self._focal(costs), region))
