@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lossmith import DSCLoss, FocalLoss
 from lossmith.audit import CHECKS, KINDS, audit, check_loss
 from lossmith.audit.report import page
 from lossmith.errors import SpecError
@@ -36,7 +37,7 @@ TORCH: list[tuple[Any, str, set[str]]] = [
     (nn.KLDivLoss, "divergence", EMPTY | {"mean_is_sum_over_count"}),
     (functools.partial(nn.KLDivLoss, reduction="batchmean"), "divergence", EMPTY | {"mean_is_sum_over_count"}),
     (nn.TripletMarginLoss, "triplets", EMPTY | {"impossible_parameters_are_refused"}),
-    (nn.MarginRankingLoss, "ranking", EMPTY),
+    (nn.MarginRankingLoss, "score_pairs", EMPTY),
     (nn.CosineEmbeddingLoss, "pairs", EMPTY),
     (nn.GaussianNLLLoss, "gaussian", EMPTY | {"it_compiles_whole", "vmap_is_a_loop"}),
     (nn.PoissonNLLLoss, "count", EMPTY | {"broadcast_refused"}),
@@ -117,6 +118,38 @@ def test_instances_functions_and_factories_are_losses_too() -> None:
     found = audit(Closed(nn.HuberLoss()), only=checks)  # it cannot be made again with another reduction
     assert found["it_trains"].status == "pass"
     assert found["none_adds_up_to_sum"].status == "not applicable"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"link": "sigmoid", "alpha": 0.25},
+        {"link": "prob", "gamma": 0.5},
+        {"alpha": [0.2, 0.3, 0.5]},
+        {"weight": [1.0, 2.0, 3.0], "label_smoothing": 0.1},
+        {"weight": [1.0, 2.0, 3.0], "normalizer": "count"},
+        {"normalizer": "positives"},
+        {"normalizer": 5.0},
+        {"reduction": "sum"},
+        {"reduction": "none"},
+    ],
+    ids=str,
+)
+def test_options_are_no_mistakes(options: dict[str, Any]) -> None:
+    """What a loss was asked for is not held against it: weights, denominators, reductions, smoothing."""
+    slow = {"it_compiles_whole", "n_ranks_see_one_loss", "n_ranks_have_one_gradient"}
+    found = audit(FocalLoss(**options), only=[name for name in CHECKS if name not in slow])
+    assert {one.name: one.seen for one in found.failures} == {}
+    assert found["the_minimum_is_the_right_answer"].status == (
+        "not applicable" if "label_smoothing" in options else "pass"
+    )
+
+
+def test_a_minimum_elsewhere_is_found_in_ours_too() -> None:
+    with pytest.warns(UserWarning, match="least at p = 0.5"):
+        loss = DSCLoss(alpha=1.0)
+    names = ["the_minimum_is_the_right_answer", "certainty_pays"]
+    assert [one.name for one in audit(loss, only=names).failures] == names
 
 
 def test_a_metric_is_not_asked_for_gradients() -> None:

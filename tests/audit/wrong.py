@@ -678,7 +678,7 @@ def negative_first(anchor: Tensor, negative: Tensor, positive: Tensor) -> Tensor
     return F.triplet_margin_loss(anchor, positive, negative)
 
 
-@wrong("ranking", "the_sign_of_a_pair_counts")
+@wrong("score_pairs", "the_sign_of_a_pair_counts")
 def always_the_first(one: Tensor, two: Tensor, target: Tensor) -> Tensor:
     return F.relu(1 - target.abs() * (one - two)).mean()
 

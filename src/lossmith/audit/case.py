@@ -14,6 +14,7 @@ from lossmith.flow.loss import Loss
 
 SEED = 1
 UNITS = 8
+SMOOTHING = ("label_smoothing", "smoothing", "smooth_factor")  # numbers, where they are on
 _UNSUPPORTED = ("not implemented for 'Half'", "not implemented for 'BFloat16'", "not implemented for 'Double'")
 
 
@@ -125,6 +126,22 @@ class Case:
         if ability in getattr(self.own, "lacks", ()):
             raise NotApplicableError(f"it declares that its operators in torch lack {ability}")
 
+    def option(self, name: str, default: Any = None) -> Any:
+        """An option of a loss of lossmith's make, as it was given."""
+        return getattr(self.own, name, default)
+
+    @property
+    def smoothed(self) -> str:
+        """The option that smooths its labels; empty if none does."""
+        found = {name: getattr(self.loss(), name, 0) for name in SMOOTHING}
+        return next((name for name, value in found.items() if isinstance(value, int | float) and value > 0), "")
+
+    @property
+    def per_class(self) -> bool:
+        """Whether it was made with one number per class: then the classes have names, and units weigh differently."""
+        values = self.subject.options.values()
+        return any(isinstance(v, list | tuple) or (isinstance(v, Tensor) and v.dim() > 0) for v in values)
+
     # What is known of it ----------------------------------------------------------------------------------------
     def once(self, name: str, find: Callable[[], Any]) -> Any:
         """Find something out once for all checks."""
@@ -143,7 +160,7 @@ class Case:
         return str(self.once("over", self._over))
 
     def _over(self) -> str:
-        if self.own is not None and getattr(self.own, "scope", "unit") != "unit":
+        if self.own is not None and self.option("scope", "unit") != "unit":
             return "set"
         batch = self.batch(dtype=torch.float64)
         whole = self.value(batch)

@@ -199,7 +199,7 @@ RECOGNISE: dict[str, Callable[[Ask], bool]] = {
     "sequence": _is_sequence,
     "gaussian": _is_gaussian,
     "pairs": _is_pairs,
-    "ranking": _is_ranking,
+    "score_pairs": _is_ranking,
     "triplets": _is_triplets,
     "binary_prob": _is_binary_prob,
     "regression": _is_regression,

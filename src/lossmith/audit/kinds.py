@@ -175,7 +175,7 @@ KINDS: dict[str, Kind] = {
         Kind("overlap_sigmoid", "logits [N, 1, H, W], masks of the same shape", *_elements(IMAGE, _same)),
         Kind("divergence", "log-probabilities [N, C], probabilities [N, C]", _divergence),
         Kind("pairs", "two batches of vectors [N, D], target -1 or 1 [N]", _pairs((5,))),
-        Kind("ranking", "two batches of scores [N], target -1 or 1 [N]", _pairs(())),
+        Kind("score_pairs", "two batches of scores [N], target -1 or 1 [N]", _pairs(())),
         Kind("triplets", "anchor, positive, negative [N, D]", _triplets),
         Kind("embeddings", "vectors [N, D], labels [N]", _embeddings),
         Kind("adversarial", "scores of real and of fake examples [N]", _scores),
@@ -211,7 +211,10 @@ def _name_of(loss: Loss) -> str:
     inputs = tuple(input) if isinstance(input, tuple | list) else (input,)
     link = str(getattr(loss, "link", ""))
     if link and loss.unit == "sample" and len(inputs) == 1 and inputs[0].dim() > 2 and target is not None:
-        return "overlap" if not target.is_floating_point() else "overlap_sigmoid"
+        if target.shape == inputs[0].shape:
+            return "overlap_sigmoid"
+        if target.shape == inputs[0][:, 0].shape:
+            return "overlap"
     if loss.family == "comparison":
         return _comparison(inputs, target)
     if len(inputs) > 1:
@@ -224,5 +227,5 @@ def _comparison(inputs: tuple[Tensor, ...], target: Tensor | None) -> str:
     if target is None:
         return "triplets" if len(inputs) == 3 and inputs[0].dim() == 2 else "comparison"
     if len(inputs) == 2 and target.is_floating_point() and bool((target.abs() == 1).all()):
-        return "pairs" if inputs[0].dim() == 2 else "ranking"
+        return "pairs" if inputs[0].dim() == 2 else "score_pairs"
     return "embeddings" if len(inputs) == 1 and inputs[0].dim() == 2 and target.dim() == 1 else "comparison"

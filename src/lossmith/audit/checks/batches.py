@@ -75,16 +75,20 @@ def unequal_micro_batches_make_the_batch(case: Case) -> str:
     loss = case.loss()
     batch = case.batch()
     pieces = parts_of(batch, UNEQUAL)
-    if getattr(case.own, "scope", "unit") == "set":
+    if case.option("reduction") == "none":
+        raise NotApplicableError("it was made to give single values")
+    if case.option("scope") == "set":
         raise NotApplicableError("its value is of the whole set of units: parts of it are other sets")
     if all(callable(getattr(loss, name, None)) for name in ("partial", "reduce")) and case.own is not None:
         merged = _merged(loss, pieces)
         whole = case.number(batch)
         if not near(merged, whole, 1e-4):
             raise MistakeError(f"merged {merged:.6g}, the batch {whole:.6g}")
-    if "num_items" not in case.subject.call_parameters or getattr(case.own, "scope", "unit") != "unit":
+    if "num_items" not in case.subject.call_parameters or case.option("scope", "unit") != "unit":
         if case.own is None:
             raise NotApplicableError("it has no num_items=: accumulate its sum, and divide by a count of your own")
+        return "by merging sums"
+    if case.option("reduction", "mean") != "mean" or isinstance(case.option("normalizer"), float):
         return "by merging sums"
     if case.own is not None and (case.own.reductions == ("mean",) or not hasattr(_partial(case.own, batch), "weight")):
         return "by merging sums"

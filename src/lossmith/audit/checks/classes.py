@@ -10,30 +10,24 @@ from lossmith.audit.checks.focus import per_class, plain, units_alone
 from lossmith.audit.kinds import ROWS, one_hot
 
 EPSILON = 0.1
-TURN = torch.tensor([2, 0, 1])  # class k becomes class TURN[k]
-
-
-def per_class_options(case: Case) -> bool:
-    """Whether it was made with one number per class: then the classes have names."""
-    return any(
-        isinstance(v, list | tuple) or (isinstance(v, torch.Tensor) and v.dim()) for v in case.subject.options.values()
-    )
+TURN, FRONT = torch.tensor([2, 0, 1]), torch.tensor([0, 2, 1])  # class k becomes class TURN[k]; 0 stays
 
 
 @check(
     *ROWS,
     "overlap",
-    expects="renaming the classes changes nothing",
+    expects="renaming the classes changes nothing (of masks: those other than the background, 0)",
     why="One library gives class 0 another alpha, another drops channel 0 before the softmax.",
     link="Project-MONAI/MONAI#8117",
 )
 def class_names_do_not_matter(case: Case) -> None:
-    if per_class_options(case):
-        raise NotApplicableError("it was made with one number per class")
+    if case.per_class or case.option("normalizer") == "positives":
+        raise NotApplicableError("it was made with one number per class, or counts all but class 0")
     batch = case.batch()
     if batch.input.shape[1] != len(TURN):
         raise NotApplicableError("its sample has another number of classes than 3")
-    turned = batch.put(batch.input[:, TURN.argsort()], target=TURN[batch.labels])
+    turn = FRONT if case.kind.name == "overlap" else TURN
+    turned = batch.put(batch.input[:, turn.argsort()], target=turn[batch.labels])
     one, two = case.value(batch), case.value(turned)
     if one.shape == two.shape and not agree(one.sum(), two.sum(), 1e-4):
         raise MistakeError(f"{float(one.sum()):.6g} becomes {float(two.sum()):.6g}")
@@ -100,7 +94,7 @@ def soft_one_hot_is_hard(case: Case) -> None:
     link="google-deepmind/optax#896",
 )
 def a_class_may_be_ruled_out(case: Case) -> None:
-    if any(getattr(case.loss(), name, 0) not in (0, None) for name in ("label_smoothing", "smoothing")):
+    if case.smoothed:
         raise NotApplicableError("a smoothed target gives every class a share: it cannot be ruled out")
     z = torch.tensor([[1.0, 0.5, float("-inf")], [0.0, 2.0, float("-inf")]])
     batch = Batch((z,), torch.tensor([0, 1]))
@@ -117,17 +111,22 @@ def a_class_may_be_ruled_out(case: Case) -> None:
     link="arXiv 1512.00567",
 )
 def smoothing_is_a_smoothed_target(case: Case) -> str:
-    name = case.need("label_smoothing", "smoothing")
-    batch = case.batch()
+    name = case.need("label_smoothing")
+    if case.per_class:
+        raise NotApplicableError("it was made with one number per class, which a mixture mixes too")
+    batch, total = case.batch(), {"reduction": "sum"} if case.accepts("reduction") else {}
     classes = batch.input.shape[1]
     hard = one_hot(batch.labels, classes)
     spread = {
         "epsilon / C": (1 - EPSILON) * hard + EPSILON / classes,
         "epsilon / (C - 1) on the other classes": (1 - EPSILON) * hard + EPSILON / (classes - 1) * (1 - hard),
     }
-    got = case.number(batch, **{name: EPSILON})
+    got = case.number(batch, **{name: EPSILON}, **total)
     try:
-        want = {words: case.number(batch.put(batch.input, target=q.float())) for words, q in spread.items()}
+        want = {
+            words: case.number(batch.put(batch.input, target=q.float()), **{name: 0.0}, **total)
+            for words, q in spread.items()
+        }
     except LossRaisedError as raised:
         raise NotApplicableError(f"it takes no class probabilities to compare with: {raised}") from raised
     for words, value in want.items():
@@ -145,7 +144,7 @@ def smoothing_is_a_smoothed_target(case: Case) -> str:
     link="pytorch/pytorch#104776",
 )
 def weights_do_not_move_the_smoothed_minimum(case: Case) -> None:
-    name, weight = case.need("label_smoothing", "smoothing"), per_class(case)
+    name, weight = case.need("label_smoothing"), per_class(case)
     sizes = torch.arange(-4.0, 8.0, 0.25)
     options = {name: EPSILON}
 

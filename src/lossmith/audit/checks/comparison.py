@@ -69,7 +69,7 @@ def the_positive_is_the_near_one(case: Case) -> None:
 
 @check(
     "pairs",
-    "ranking",
+    "score_pairs",
     expects="target 1 wants the pair close (the first score higher), target -1 the reverse",
     why="The sign of the target is the whole label.",
     link="https://docs.pytorch.org/docs/stable/generated/torch.nn.CosineEmbeddingLoss.html",

@@ -68,8 +68,8 @@ def neutral(case: Case) -> dict[str, object]:
 )
 def gamma_0_is_cross_entropy(case: Case) -> str:
     case.need("gamma")
-    if not hasattr(case.loss(), "formula") and "asym" in case.subject.title.lower():
-        raise NotApplicableError("an asymmetric loss has one gamma for each side")
+    if case.smoothed:
+        raise NotApplicableError(f"with {case.smoothed} its target is a mixture")
     batch = plain(case)
     ratio = units_alone(case, batch, **neutral(case)) / cross_entropy(case.kind.name, batch)
     by_class = spreads(ratio, classes_of(batch))
@@ -143,6 +143,8 @@ def per_class(case: Case) -> str:
 )
 def a_class_weight_is_a_factor(case: Case) -> None:
     name = per_class(case)
+    if case.smoothed:
+        raise NotApplicableError(f"with {case.smoothed} a unit has a share of every class")
     batch = plain(case, 18).to(torch.float32)  # torch's own want weights of the inputs' dtype
     weighted = with_vector(case, name, WEIGHTS)(batch)
     ones = with_vector(case, name, (1.0, 1.0, 1.0))(batch)

@@ -190,7 +190,7 @@ def call_option(case: Case, *names: str) -> str:
 )
 def masked_is_deleted(case: Case) -> None:
     name = call_option(case, "mask")
-    if case.own is not None and getattr(case.own, "scope", "unit") == "set":
+    if case.option("scope") == "set":
         raise NotApplicableError("its value is of the whole set of units: a smaller set is another question")
     batch, keep, cut = whole_and_part(case)
     try:
@@ -207,8 +207,10 @@ def masked_is_deleted(case: Case) -> None:
 )
 def weight_k_is_k_repeats(case: Case) -> None:
     name = call_option(case, "sample_weight", "sample_weights")
-    if case.own is not None and getattr(case.own, "scope", "unit") == "set":
+    if case.option("scope") == "set":
         raise NotApplicableError("its value is of the whole set of units: a repeated unit is another set")
+    if case.option("normalizer", "weight") not in ("weight", "positives"):
+        raise NotApplicableError("it was made with a denominator that weights do not enter")
     batch = case.batch()
     times = torch.tensor([1, 2, 0, 3, 1, 1, 2, 4])
     try:

@@ -10,7 +10,6 @@ from lossmith.audit.check import MistakeError, NotApplicableError, check
 from lossmith.audit.kinds import LABELS, OVERLAP, ROWS
 
 SIZES = (*(k / 2 for k in range(-16, 17)), 12.0, 16.0, 20.0)  # log-odds of the right answer
-SMOOTHING = ("label_smoothing", "smoothing", "smooth_factor", "epsilon_smoothing")
 DECIDED = 0.95  # a minimum beyond this p is where it should be
 TRUSTED = (*LABELS, "margin", *OVERLAP)
 
@@ -21,9 +20,8 @@ def curve(case: Case) -> dict[float, torch.Tensor]:
 
 
 def _curve(case: Case) -> dict[float, torch.Tensor]:
-    smoothing = [name for name in SMOOTHING if getattr(case.loss(), name, 0) not in (0, None)]
-    if smoothing and case.kind.name in LABELS:
-        raise NotApplicableError(f"with {smoothing[0]} its minimum is elsewhere, on purpose")
+    if case.smoothed and case.kind.name in LABELS:
+        raise NotApplicableError(f"with {case.smoothed} its minimum is elsewhere, on purpose")
     batches = examples(case)
     return {
         size: torch.tensor([case.number(case.answer(size, one)) for one in batches], dtype=torch.float64)

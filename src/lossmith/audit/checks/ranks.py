@@ -40,6 +40,8 @@ def global_loss(case: Case, cut: int) -> tuple[Batch, list[Reply]]:
             "it has no process_group: under DDP with unequal counts the mean of means is not the mean; "
             "scale its sum by the global count yourself"
         )
+    if case.option("reduction") == "none":
+        raise NotApplicableError("it was made to give single values")
     return case.batch(dtype=torch.float64), replies(case, cut, process_group="world")
 
 

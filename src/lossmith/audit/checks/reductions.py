@@ -6,9 +6,9 @@ from lossmith.audit.batch import Batch
 from lossmith.audit.case import Case, LossRaisedError, near
 from lossmith.audit.check import MistakeError, NotApplicableError, check
 from lossmith.audit.checks.focus import WEIGHTS, per_class
-from lossmith.audit.kinds import POINTWISE, ROWS
+from lossmith.audit.kinds import OVERLAP, POINTWISE, ROWS
 
-COUNTED = (*POINTWISE, "divergence", "pairs", "ranking", "triplets", "gaussian")
+COUNTED = (*POINTWISE, "divergence", "pairs", "score_pairs", "triplets", "gaussian")
 
 
 def reduced(case: Case, word: str, batch: Batch, **changes: object) -> torch.Tensor:
@@ -23,6 +23,8 @@ def reduced(case: Case, word: str, batch: Batch, **changes: object) -> torch.Ten
     link="Project-MONAI/MONAI#3025",
 )
 def none_gives_single_values(case: Case) -> None:
+    if case.kind.name in OVERLAP or case.option("scope", "unit") != "unit":
+        raise NotApplicableError("its values are of classes, images or sets")
     batch = case.batch()
     value = reduced(case, "none", batch)
     if value.numel() < batch.units:
@@ -48,6 +50,8 @@ def none_adds_up_to_sum(case: Case) -> None:
     link="Project-MONAI/MONAI#8757",
 )
 def mean_is_sum_over_count(case: Case) -> str:
+    if case.per_class or isinstance(case.option("normalizer"), float):
+        raise NotApplicableError("it was made with one number per class, or with a denominator of its own")
     batch = case.batch()
     ratio = float(reduced(case, "sum", batch).double()) / float(reduced(case, "mean", batch).double())
     n, width = batch.units, batch.input.numel() // batch.units
@@ -71,6 +75,8 @@ def mean_is_sum_over_count(case: Case) -> str:
 )
 def weighted_mean_has_a_known_denominator(case: Case) -> str:
     name = per_class(case)
+    if case.option("normalizer", "weight") not in ("weight", "count"):
+        raise NotApplicableError("it was made with another denominator")
     batch = case.batch(9)
     vector = torch.tensor(WEIGHTS)
     try:
