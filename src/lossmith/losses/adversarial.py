@@ -7,7 +7,7 @@ from typing import Any
 
 from lossmith.flow.parameter import param
 from lossmith.losses.critic import AdversarialLoss, PairedAdversarialLoss, PenalizedAdversarialLoss
-from lossmith.losses.margin import softplus
+from lossmith.losses.margin import positive_part, softplus
 
 
 class MinimaxGANLoss(AdversarialLoss):
@@ -137,10 +137,10 @@ class HingeGANLoss(AdversarialLoss):
     """
 
     def real(self, s: Any, xp: Any) -> Any:
-        return xp.where(s < 1, 1 - s, xp.zeros_like(s))
+        return positive_part(1 - s, xp)
 
     def fake(self, s: Any, xp: Any) -> Any:
-        return xp.where(s > -1, 1 + s, xp.zeros_like(s))
+        return positive_part(1 + s, xp)
 
     generated = WGANLoss.generated
 
@@ -166,6 +166,6 @@ class LossSensitiveGANLoss(PairedAdversarialLoss):
 
     def formula(self, real: Any, fake: Any, distance: Any, xp: Any) -> Any:  # type: ignore[override]
         lacking = self.margin * distance + fake - real
-        return -real + self.penalty * xp.where(lacking > 0, lacking, xp.zeros_like(lacking))
+        return -real + self.penalty * positive_part(lacking, xp)
 
     generated = WGANLoss.generated

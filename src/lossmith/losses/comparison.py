@@ -13,7 +13,7 @@ from lossmith.flow.domain import Domain, Interval, Signs
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import param
 from lossmith.flow.units import Units, at_least_float32, floating, one_tensor
-from lossmith.losses.margin import softplus
+from lossmith.losses.margin import positive_part, softplus
 
 
 # Statistics -------------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class MarginRankingLoss(PairLoss):
 
     def formula(self, value: Any, target: Any, xp: Any) -> Any:
         short = self.margin - target * value
-        return xp.where(short > 0, short, xp.zeros_like(short))
+        return positive_part(short, xp)
 
 
 class HingeEmbeddingLoss(DistanceLoss):
@@ -178,7 +178,7 @@ class HingeEmbeddingLoss(DistanceLoss):
 
     def formula(self, value: Any, target: Any, xp: Any) -> Any:
         short = self.margin - value
-        return xp.where(target > 0, value, xp.where(short > 0, short, xp.zeros_like(short)))
+        return xp.where(target > 0, value, positive_part(short, xp))
 
 
 class CosineEmbeddingLoss(PairLoss):
@@ -200,7 +200,7 @@ class CosineEmbeddingLoss(PairLoss):
 
     def formula(self, value: Any, target: Any, xp: Any) -> Any:
         over = value - self.margin
-        return xp.where(target > 0, 1 - value, xp.where(over > 0, over, xp.zeros_like(over)))
+        return xp.where(target > 0, 1 - value, positive_part(over, xp))
 
 
 class ContrastiveLoss(PairLoss):
@@ -222,7 +222,7 @@ class ContrastiveLoss(PairLoss):
     target_domain = Interval(0, 1)
 
     def formula(self, value: Any, target: Any, xp: Any) -> Any:
-        short = xp.where(value < self.margin, self.margin - value, xp.zeros_like(value))
+        short = positive_part(self.margin - value, xp)
         return (target * value * value + (1 - target) * short * short) / 2
 
 
@@ -282,4 +282,4 @@ class TripletMarginLoss(TripletLoss):
 
     def formula(self, near: Any, far: Any, xp: Any) -> Any:
         short = near - far + self.margin
-        return softplus(short, xp) if self.soft else xp.where(short > 0, short, xp.zeros_like(short))
+        return softplus(short, xp) if self.soft else positive_part(short, xp)

@@ -16,7 +16,7 @@ from lossmith.flow.domain import Domain, Interval, Simplex, may_look
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import param
 from lossmith.flow.units import Units, at_least_float32, floating, one_tensor, rows
-from lossmith.losses.likelihood.family import _looks_like_probabilities
+from lossmith.losses.likelihood.family import looks_like_probabilities
 from lossmith.losses.link import log_p_all, safe_log
 
 ClassLink = Literal["softmax", "log_prob", "prob"]
@@ -143,7 +143,7 @@ class DivergenceLoss(Loss, family="divergence"):
             )
         elif self._warn_of_probabilities and inputs[0].numel() and may_look(inputs[0]):
             self._warn_of_probabilities = False  # look once
-            if _looks_like_probabilities(inputs[0], axis):
+            if looks_like_probabilities(inputs[0], axis):
                 warnings.warn(
                     f'{owner}: link="softmax" wants logits, and the input looks like probabilities; if that is what '
                     f'it is, say link="prob"',

@@ -45,6 +45,11 @@ def softplus(x: Any, xp: Any) -> Any:
     return xp.where(x > 0, x, xp.zeros_like(x)) + xp.log1p(xp.exp(xp.where(x > 0, -x, x)))
 
 
+def positive_part(x: Any, xp: Any) -> Any:
+    """max(0, x); a NaN stays one, because a comparison with it is false."""
+    return xp.where(x <= 0, xp.zeros_like(x), x)
+
+
 class ZeroOneLoss(MarginLoss):
     """The share of wrong signs: 1 if ``m <= 0``, else 0; a score of exactly 0 decides nothing and is wrong.
 
@@ -73,7 +78,7 @@ class HingeLoss(MarginLoss):
     """
 
     def formula(self, m: Any, xp: Any) -> Any:
-        return xp.where(m < 1, 1 - m, xp.zeros_like(m))
+        return positive_part(1 - m, xp)
 
 
 class SquaredHingeLoss(MarginLoss):
@@ -89,7 +94,7 @@ class SquaredHingeLoss(MarginLoss):
     """
 
     def formula(self, m: Any, xp: Any) -> Any:
-        return xp.where(m < 1, 1 - m, xp.zeros_like(m)) ** 2
+        return positive_part(1 - m, xp) ** 2
 
 
 class PerceptronLoss(MarginLoss):
@@ -104,7 +109,7 @@ class PerceptronLoss(MarginLoss):
     """
 
     def formula(self, m: Any, xp: Any) -> Any:
-        return xp.where(m < 0, -m, xp.zeros_like(m))
+        return positive_part(-m, xp)
 
 
 class ExponentialLoss(MarginLoss):

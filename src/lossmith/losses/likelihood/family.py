@@ -100,7 +100,7 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
         if self._warn_of_probabilities and may_look(input):
             enough = input.numel() >= (ENOUGH if units.axis is None else 1)
             self._warn_of_probabilities = not enough  # look once
-            if enough and _looks_like_probabilities(input, units.axis):
+            if enough and looks_like_probabilities(input, units.axis):
                 other = "prob" if units.axis is not None else "binary_prob"
                 warnings.warn(
                     f'{type(self).__name__}: link="{self.link}" wants logits, and the input looks like '
@@ -205,7 +205,8 @@ def labels(target: Tensor, units: Units) -> Domain:
     return Simplex(units.axis, units.classes) if target.is_floating_point() else Classes(units.classes)
 
 
-def _looks_like_probabilities(x: Tensor, axis: int | None) -> bool:
+def looks_like_probabilities(x: Tensor, axis: int | None) -> bool:
+    """Whether scores that are said to be logits all lie in [0, 1], and over classes add up to 1."""
     least, most = torch.aminmax(x.detach())
     if not 0 <= least < most <= 1:  # all the same is an untrained model
         return False

@@ -12,7 +12,7 @@ TINY = 1.2e-38  # the least normal number of float32: every power of it above -1
 
 def power(base: Any, exponent: float, xp: Any) -> Any:
     """``base^exponent``, of a base of at least TINY: at 0 a power below 1 has an infinite slope."""
-    return xp.where(base > TINY, base, TINY) ** exponent
+    return xp.where(base <= TINY, TINY, base) ** exponent  # a NaN stays one
 
 
 class FocalLoss(LikelihoodLoss):
@@ -128,7 +128,7 @@ class DSCLoss(LikelihoodLoss):
 
     def formula(self, logp: Any, xp: Any) -> Any:
         miss = complement(logp, xp)
-        log_w = self.alpha * xp.log(xp.where(miss > TINY, miss, TINY))
+        log_w = self.alpha * xp.log(xp.where(miss <= TINY, TINY, miss))
         lost = complement(log_w, xp) + miss * xp.exp(log_w)  # 1 - q = (1 - w) + w (1 - p), w = (1 - p)^alpha
         return lost / (2 + self.smooth - lost)
 

@@ -19,7 +19,7 @@ from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import integer_or_none, param, weights_or_none
 from lossmith.flow.partial import Partial, divide
 from lossmith.flow.units import Units
-from lossmith.losses.likelihood.family import ENOUGH, _looks_like_probabilities, arranged, labels
+from lossmith.losses.likelihood.family import ENOUGH, arranged, labels, looks_like_probabilities
 from lossmith.losses.link import BINARY, DOMAINS, LINKS, Link
 
 
@@ -99,7 +99,7 @@ class RegionLoss(Loss, family="overlap"):
         super().check(inputs, target, units)
         if self._warn_of_probabilities and inputs[0].numel() >= ENOUGH and may_look(inputs[0]):
             self._warn_of_probabilities = False  # look once
-            if _looks_like_probabilities(inputs[0], units.axis):
+            if looks_like_probabilities(inputs[0], units.axis):
                 other = "prob" if units.axis is not None else "binary_prob"
                 warnings.warn(
                     f'{type(self).__name__}: link="{self.link}" wants logits, and the input looks like '
