@@ -29,7 +29,7 @@ TARGETS: list[tuple[str, str, str]] = [
     *_of("torch.nn", "divergence", "", "KLDivLoss"),
     *_of("torch.nn", "pairs", "", "CosineEmbeddingLoss"),
     *_of("torch.nn", "pairs", "distance", "HingeEmbeddingLoss"),
-    *_of("torch.nn", "ranking", "", "MarginRankingLoss"),
+    *_of("torch.nn", "score_pairs", "", "MarginRankingLoss"),
     *_of("torch.nn", "triplets", "", "TripletMarginLoss", "TripletMarginWithDistanceLoss"),
     *_of("torch.nn", "sequence", "", "CTCLoss"),
     *_of("torchvision.ops.focal_loss", "sigmoid", "", 'sigmoid_focal_loss(reduction="mean")'),

@@ -12,7 +12,7 @@ __all__ = ["MODULES", "ROWS", "VERSIONS", "page"]
 # The versions that the page is about.
 VERSIONS = {
     "torch": "2.13.0",
-    "sklearn": "1.9.0",
+    "sklearn": "1.9.1",
     "torchvision": "0.29.2",
     "monai": "1.6.1",
     "kornia": "0.9.0",

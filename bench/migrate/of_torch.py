@@ -74,7 +74,7 @@ TORCH = [
     Row('torch.nn:KLDivLoss(reduction="batchmean", log_target=True)', 'kl_div(target_link="log_prob")', "log targets"),
     Row("torch.nn:CosineEmbeddingLoss(margin=0.2)", "cosine_embedding(margin=0.2)", "pairs", "Input: the pair (a, b)."),
     Row("torch.nn:HingeEmbeddingLoss(margin=1.5)", "hinge_embedding(margin=1.5)", "distances"),
-    Row("torch.nn:MarginRankingLoss(margin=0.5)", "margin_ranking(margin=0.5)", "ranking"),
+    Row("torch.nn:MarginRankingLoss(margin=0.5)", "margin_ranking(margin=0.5)", "score_pairs"),
     Row(
         "torch.nn:TripletMarginLoss",
         "triplet_margin",
