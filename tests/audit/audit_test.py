@@ -209,3 +209,16 @@ def test_the_document_is_json_and_the_page_escapes(tmp_path: Path) -> None:
     assert "\x1b" not in text
     assert "default-src 'none'" in text
     assert "http" not in text.split("</style>")[0].replace("http-equiv", "")
+
+
+def test_several_labels_have_a_cross_entropy_of_one_number_per_unit() -> None:
+    """[N, 1] against [N] once broadcast, and every multi-label focal loss was said to be wrong."""
+    found = audit(FocalLoss(link="sigmoid"), "multilabel", only=["gamma_0_is_cross_entropy", "p_is_of_each_example"])
+    assert [one.status for one in found.outcomes] == ["pass", "pass"]
+
+
+def test_a_sum_is_not_taken_for_a_focus_on_the_mean() -> None:
+    def each(input: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(input, target, reduction="none")
+
+    assert not audit(each, "softmax", only=["p_is_of_each_example"]).failures

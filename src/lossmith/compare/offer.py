@@ -1,5 +1,6 @@
 """Every loss that fits a table with classes, found by trying them all: what ``--losses all`` compares."""
 
+import re
 import warnings
 from typing import Any
 
@@ -28,7 +29,7 @@ def every_arm(classes: int) -> list[Arm]:
         value = fingerprint(text, classes)
         if value not in values:  # another name of the same loss
             values.add(value)
-            title = row["name"].replace("_", " ").capitalize()
+            title = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", row["class"].removesuffix("Loss"))
             arms.append(Arm(row["name"], title, row["summary"].replace("`", ""), template))
     return arms
 

@@ -21,7 +21,7 @@ def cross_entropy(kind: str, batch: Batch) -> Tensor:
     z, target = batch.input.double(), batch.labels
     if kind in BINARY:
         odds = torch.logit(z) if kind == "binary_prob" else z
-        return F.softplus(torch.where(target > 0.5, -odds, odds))
+        return F.softplus(torch.where(target > 0.5, -odds, odds)).reshape(batch.units, -1).sum(1)
     logp = z if kind == "log_prob" else z.log() if kind == "prob" else z.log_softmax(1)
     return -logp.gather(1, target.unsqueeze(1)).squeeze(1)
 
@@ -99,7 +99,7 @@ def p_is_of_each_example(case: Case) -> None:
     strong = plain_grad.abs() > 1e-3 * plain_grad.abs().max()
     ratio = (grad.double()[strong] / plain_grad[strong]).flatten()
     constant = near(float(ratio.min()), float(ratio.max()), 1e-3)
-    if constant and not near(float(ratio.mean()), float(value.double().mean() / reference.mean()), 1e-2):
+    if constant and not near(float(ratio.mean()), float(value.double().sum() / reference.mean()), 1e-2):
         raise MistakeError(
             f"p is taken from the averaged cross-entropy: the gradient is {float(ratio.mean()):.4f} x that of "
             "cross-entropy everywhere"
@@ -125,10 +125,15 @@ def costs_alpha(case: Case) -> bool:
     return case.own is not None and case.accepts("alpha") and case.own.parameters_["alpha"].read is weights_or_none
 
 
+def _alpha_may_be_costs(case: Case) -> bool:
+    """A plain number, such as the alpha of Tversky, is of the formula."""
+    return costs_alpha(case) if case.own is not None else not isinstance(case.subject.options.get("alpha"), int | float)
+
+
 def per_class(case: Case) -> str:
     """The name of its per-class weight."""
     for name in ("weight", "class_weight", "class_weights", "alpha"):
-        if case.accepts(name) and (name != "alpha" or case.own is None or costs_alpha(case)):
+        if case.accepts(name) and (name != "alpha" or _alpha_may_be_costs(case)):
             return name
     raise NotApplicableError("it has no parameter weight or alpha")
 
