@@ -25,7 +25,7 @@ def a_plain_batch_works(case: Case) -> None:
 @check(
     expects="a gradient that is not 0 everywhere",
     why="A value cut off from the graph (detach, item, argmax, numpy) trains nothing, and no error says so.",
-    link="pytorch/pytorch#7463",
+    link="https://docs.pytorch.org/docs/stable/notes/autograd.html",
     gradient=True,
 )
 def it_trains(case: Case) -> None:
@@ -63,7 +63,7 @@ def wanting(x: Tensor, case: Case) -> Tensor:
 @check(
     expects="transposed, strided and offset views give what contiguous tensors give",
     why="Channels-last images and slices of a sequence are not contiguous; kernels that assume it read other numbers.",
-    link="pytorch/pytorch#15338",
+    link="https://docs.pytorch.org/docs/stable/tensor_view.html",
 )
 def layout_in_memory_does_not_matter(case: Case) -> None:
     batch = case.batch()
@@ -101,7 +101,7 @@ def it_repeats(case: Case) -> None:
 @check(
     expects="NaN in, NaN out (or an error)",
     why="A loss that swallows NaN lets a broken model train on, and log a plausible number.",
-    link="pytorch/pytorch#3027",
+    link="https://docs.pytorch.org/docs/stable/autograd.html#anomaly-detection",
 )
 def nan_is_not_swallowed(case: Case) -> None:
     if not case.differentiable:
@@ -135,7 +135,7 @@ def order_does_not_matter(case: Case) -> None:
 @check(
     expects="the value of a batch of one is finite",
     why="The last batch of an epoch often holds a single example.",
-    link="pytorch/pytorch#4534",
+    link="https://docs.pytorch.org/docs/stable/nn.html#loss-functions",
 )
 def one_example_is_enough(case: Case) -> None:
     if case.kind.name in ("embeddings",):

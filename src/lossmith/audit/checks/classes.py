@@ -71,7 +71,7 @@ def _treats_logits_alone(case: Case) -> bool:
     *ROWS,
     expects="one-hot probabilities cost what the class index costs, gradient included",
     why="Mixup and distillation mix them in one run.",
-    link="pytorch/pytorch#11959",
+    link="https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html",
 )
 def soft_one_hot_is_hard(case: Case) -> None:
     batch = case.batch()

@@ -135,7 +135,7 @@ def no_pair_is_not_nan(case: Case) -> str:
     "adversarial",
     expects="scores of 200 and of -200: a finite value and gradient",
     why="log(1 - sigmoid) is -inf as soon as the critic is sure.",
-    link="pytorch/pytorch#2866",
+    link="pytorch/pytorch#2221",
 )
 def a_sure_critic_is_finite(case: Case) -> None:
     batch = case.batch()

@@ -227,7 +227,7 @@ def alpha_weighs_positives(case: Case) -> None:
     "margin",
     expects="pos_weight multiplies the positives, and leaves the negatives",
     why="It is the one remedy for imbalance that every tutorial names.",
-    link="pytorch/pytorch#5660",
+    link="pytorch/pytorch#2221",
 )
 def pos_weight_weighs_positives(case: Case) -> None:
     case.need("pos_weight")

@@ -203,7 +203,7 @@ def masked_is_deleted(case: Case) -> None:
 @check(
     expects="sample_weight= of k counts a unit k times, and of 0 not at all",
     why="Importance weights and class weights rest on it.",
-    link="scikit-learn/scikit-learn#15657",
+    link="https://scikit-learn.org/stable/glossary.html#term-sample_weight",
 )
 def weight_k_is_k_repeats(case: Case) -> None:
     name = call_option(case, "sample_weight", "sample_weights")

@@ -113,7 +113,7 @@ def batch_twice_is_batch_once(case: Case) -> None:
     *POINTWISE,
     expects="an image [N, C, H, W] is its pixels as rows [N * H * W, C]",
     why="Losses that take the classes along another axis, or average per image first, differ from their own formula.",
-    link="pytorch/pytorch#9834",
+    link="https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html",
 )
 def an_image_is_its_pixels(case: Case) -> None:
     flat = case.batch(30)

@@ -146,7 +146,7 @@ def a_zero_target_is_not_divided_by(case: Case) -> str:
     "count",
     expects="NaN and infinity in one target are not averaged away",
     why="A loss that skips NaN targets in silence hides a broken data loader.",
-    link="pytorch/pytorch#3027",
+    link="https://docs.pytorch.org/docs/stable/autograd.html#anomaly-detection",
 )
 def a_nan_target_is_not_swallowed(case: Case) -> None:
     batch = case.batch()

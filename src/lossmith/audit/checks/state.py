@@ -56,7 +56,7 @@ def state_survives_a_round_trip(case: Case) -> None:
 @check(
     expects="copy.deepcopy and pickle give the same loss",
     why="Trainers copy models, data loaders and multiprocessing pickle them; a lambda inside breaks both.",
-    link="pytorch/pytorch#37703",
+    link="https://docs.python.org/3/library/pickle.html#what-can-be-pickled-and-unpickled",
 )
 def a_copy_is_the_same(case: Case) -> None:
     loss, batch = trained(case), case.batch(seed=9)

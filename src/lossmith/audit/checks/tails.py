@@ -87,6 +87,6 @@ for _size in SIZES:
         name=f"gradient_at_{_size:.0f}",
         expects=f"|logit| {_size:g}: finite value, and a gradient of the right sign and size (the slope it has at 12)",
         why="Clipped probabilities give the worst examples gradient 0; exp(89) overflows float32; 0 * inf is NaN.",
-        link="pytorch/pytorch#2866",
+        link="pytorch/pytorch#2221",
         gradient=True,
     )(functools.partial(ask, size=_size))
