@@ -107,6 +107,12 @@ def test_importing_lossmith_needs_torch_alone() -> None:
     assert run(code) == "[]"
 
 
+def test_what_the_readme_names_is_there_after_one_import() -> None:
+    names = "activations audit compare evaluate functional metrics Regularized"
+    code = f"import lossmith; print(*[getattr(lossmith, n).__name__.split('.')[-1] for n in '{names}'.split()])"
+    assert run(code) == names
+
+
 def test_the_command_line_starts_without_torch() -> None:
     assert run("import sys, lossmith.cli; print('torch' in sys.modules)") == "False"
 

@@ -26,10 +26,11 @@ _HOMES = {
     "LossmithError": "lossmith.errors",
     "evaluate": "lossmith.evaluation",
 }
-_MODULES = ("activations", "compare", "errors", "functional", "metrics", "spec")
+_MODULES = ("activations", "audit", "compare", "errors", "functional", "metrics", "spec")
 
 if TYPE_CHECKING:
     from lossmith import activations as activations
+    from lossmith import audit as audit
     from lossmith import errors as errors
     from lossmith import functional as functional
     from lossmith import metrics as metrics
