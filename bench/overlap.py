@@ -5,9 +5,7 @@ in one run. MONAI computes one overlap per sample, segmentation-models one for t
 The difference in value is there to show that the same thing is computed.
 """
 
-import importlib.util
-import sys
-import types
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor
 
 import lossmith
+from bench import peers
 from bench.measure import medians, peak, table
 
 SHAPES = [(4, 4, 256, 256), (2, 4, 96, 96, 96)]
@@ -31,16 +30,13 @@ def monai() -> dict[str, Formula]:
 
 
 def segmentation_models() -> dict[str, Formula]:
-    """The losses alone: the package itself imports timm and torchvision."""
+    """Its Dice is a Tversky index, as ours is, so one smooth serves all three."""
     name = "segmentation_models_pytorch"
-    found = importlib.util.find_spec(name)
-    if found is None:
+    if not peers.prepare(name):
         raise ImportError(name)
-    package = types.ModuleType(name)
-    package.__path__ = list(found.submodule_search_locations or [])
-    sys.modules.setdefault(name, package)
     losses: Any = importlib.import_module(f"{name}.losses")
     return {
+        "dice(per=batch)": losses.DiceLoss("multiclass", smooth=1.0),
         "jaccard(per=batch)": losses.JaccardLoss("multiclass", smooth=1.0),
         "tversky(per=batch)": losses.TverskyLoss("multiclass", smooth=1.0, alpha=0.3, beta=0.7),
     }
