@@ -4,7 +4,6 @@ Distillation is here: a `temperature` T flattens both distributions, and the val
 """
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -12,12 +11,11 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import DtypeError, ParameterError, ShapeError
-from lossmith.flow.domain import Domain, Interval, Simplex, may_look
+from lossmith.flow.domain import Domain, Interval, Simplex
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import param
 from lossmith.flow.units import Units, at_least_float32, floating, one_tensor, rows
-from lossmith.losses.likelihood.family import looks_like_probabilities
-from lossmith.losses.link import log_p_all, safe_log
+from lossmith.losses.link import log_p_all, safe_log, warn_of_probabilities
 
 ClassLink = Literal["softmax", "log_prob", "prob"]
 CLASS_LINKS: tuple[str, ...] = get_args(ClassLink)
@@ -141,14 +139,7 @@ class DivergenceLoss(Loss, family="divergence"):
             domain.check(
                 owner, "input", inputs[0] if units.shown is None else units.hide(inputs[0], units.shown, domain)
             )
-        elif self._warn_of_probabilities and inputs[0].numel() and may_look(inputs[0]):
-            self._warn_of_probabilities = False  # look once
-            if looks_like_probabilities(inputs[0], axis):
-                warnings.warn(
-                    f'{owner}: link="softmax" wants logits, and the input looks like probabilities; if that is what '
-                    f'it is, say link="prob"',
-                    stacklevel=2,
-                )
+        warn_of_probabilities(self, inputs[0], axis, enough=1)
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         assert units.axis is not None

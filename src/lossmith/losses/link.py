@@ -4,17 +4,19 @@ A link is declared, never guessed from the data. Over classes: "softmax" (logits
 classes along axis 1. Of one label against its absence, element by element: "sigmoid" (logits), "binary_prob".
 """
 
-from typing import Literal, get_args
+import warnings
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lossmith.flow.domain import Domain, Interval
+from lossmith.flow.domain import Domain, Interval, may_look
 
 Link = Literal["softmax", "sigmoid", "log_prob", "prob", "binary_prob"]
 LINKS: tuple[str, ...] = get_args(Link)
 BINARY = ("sigmoid", "binary_prob")
+ENOUGH = 32  # numbers, which all lie in [0, 1] by chance no more
 DOMAINS: dict[str, Domain | None] = {
     "softmax": None,  # any number, -inf included: a class that is ruled out
     "sigmoid": None,
@@ -68,3 +70,28 @@ def log_p_binary(link: str, z: Tensor, present: bool) -> Tensor:
         return safe_log(z)
     small = z < 0.5  # there 1 - z rounds; above it is exact
     return torch.where(small, torch.log1p(-torch.where(small, z, 0.0)), safe_log(1 - torch.where(small, 0.5, z)))
+
+
+def warn_of_probabilities(loss: Any, x: Tensor, axis: int | None, enough: int) -> None:
+    """Warn where what a link calls logits looks like probabilities; look once, where there are `enough` numbers.
+
+    Each family that has a link sets `loss._warn_of_probabilities` where the link is one of logits.
+    """
+    if not (loss._warn_of_probabilities and x.numel() >= enough and may_look(x)):
+        return
+    loss._warn_of_probabilities = False
+    if _looks_like_probabilities(x, axis):
+        other = "prob" if axis is not None else "binary_prob"
+        warnings.warn(
+            f'{type(loss).__name__}: link="{loss.link}" wants logits, and the input looks like probabilities; if that '
+            f'is what it is, say link="{other}"',
+            stacklevel=3,
+        )
+
+
+def _looks_like_probabilities(x: Tensor, axis: int | None) -> bool:
+    """Whether scores that are said to be logits all lie in [0, 1], and over classes add up to 1."""
+    least, most = torch.aminmax(x.detach())
+    if not 0 <= least < most <= 1:  # all the same is an untrained model
+        return False
+    return axis is None or bool(((x.sum(axis) - 1).abs() < 1e-4).all())

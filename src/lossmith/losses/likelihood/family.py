@@ -11,14 +11,23 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import ParameterError
-from lossmith.flow.domain import Classes, Domain, Interval, Simplex, may_look
+from lossmith.flow.domain import Classes, Domain, Interval, Simplex
 from lossmith.flow.labelled import LabelledLoss, scaled
 from lossmith.flow.loss import Input
 from lossmith.flow.parameter import param, weights_or_none
 from lossmith.flow.units import Units, at_least_float32, elements, one_tensor, rows
-from lossmith.losses.link import BINARY, DOMAINS, LINKS, Link, log_p_all, log_p_binary, log_p_of
+from lossmith.losses.link import (
+    BINARY,
+    DOMAINS,
+    ENOUGH,
+    LINKS,
+    Link,
+    log_p_all,
+    log_p_binary,
+    log_p_of,
+    warn_of_probabilities,
+)
 
-ENOUGH = 32  # numbers, which all lie in [0, 1] by chance no more
 TIMID = 0.9  # a loss that is least at a smaller p teaches the model to doubt what it knows
 
 
@@ -96,17 +105,7 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
 
     def check(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> None:
         super().check(inputs, target, units)
-        input = inputs[0]
-        if self._warn_of_probabilities and may_look(input):
-            enough = input.numel() >= (ENOUGH if units.axis is None else 1)
-            self._warn_of_probabilities = not enough  # look once
-            if enough and looks_like_probabilities(input, units.axis):
-                other = "prob" if units.axis is not None else "binary_prob"
-                warnings.warn(
-                    f'{type(self).__name__}: link="{self.link}" wants logits, and the input looks like '
-                    f'probabilities; if that is what it is, say link="{other}"',
-                    stacklevel=2,
-                )
+        warn_of_probabilities(self, inputs[0], units.axis, enough=ENOUGH if units.axis is None else 1)
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         z = self.adjust(inputs[0], target, units)
@@ -147,23 +146,20 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
 
         The labels lie along `axis` of the one tensor in `losses`, or are the tensors in it.
         """
-        eps, inside = self.label_smoothing, self.smoothing == "torch"
+        inside = self.smoothing == "torch"
         if inside:
             losses = [scaled(f, c) for f, c in zip(losses, costs, strict=True)]
-        if eps:
+        if self.label_smoothing:
             total = losses[0] + losses[1] if axis is None else losses[0].sum(axis, keepdim=True)
-            if self.smoothing == "others":
-                losses = [(1 - eps) * f + eps / (classes - 1) * (total - f) for f in losses]
-            else:
-                losses = [(1 - eps) * f + eps / classes * total for f in losses]
+            losses = [self.smoothed(f, classes, total) for f in losses]
         return losses if inside else [scaled(f, c) for f, c in zip(losses, costs, strict=True)]
 
-    def smoothed(self, share: Tensor, classes: int) -> Tensor:
-        """The share of each label in the target, after smoothing."""
+    def smoothed(self, x: Tensor, classes: int, total: Tensor | float = 1.0) -> Tensor:
+        """`x` of each label after smoothing, `total` its sum over the labels: a share of the target, or a loss."""
         eps = self.label_smoothing
         if self.smoothing == "others":
-            return (1 - eps) * share + eps / (classes - 1) * (1 - share)
-        return (1 - eps) * share + eps / classes
+            return (1 - eps) * x + eps / (classes - 1) * (total - x)
+        return (1 - eps) * x + eps / classes * total
 
     def positives(self, target: Tensor, units: Units) -> Tensor:
         if units.axis is None:
@@ -203,11 +199,3 @@ def labels(target: Tensor, units: Units) -> Domain:
     if units.axis is None:
         return Interval(0, 1)
     return Simplex(units.axis, units.classes) if target.is_floating_point() else Classes(units.classes)
-
-
-def looks_like_probabilities(x: Tensor, axis: int | None) -> bool:
-    """Whether scores that are said to be logits all lie in [0, 1], and over classes add up to 1."""
-    least, most = torch.aminmax(x.detach())
-    if not 0 <= least < most <= 1:  # all the same is an untrained model
-        return False
-    return axis is None or bool(((x.sum(axis) - 1).abs() < 1e-4).all())

@@ -5,7 +5,6 @@ With the probability p of a class and its share t of the target at each pixel, `
 """
 
 import math
-import warnings
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,13 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lossmith.errors import ParameterError, ShapeError
-from lossmith.flow.domain import Classes, Domain, Interval, may_look
+from lossmith.flow.domain import Classes, Domain, Interval
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import integer_or_none, param, weights_or_none
 from lossmith.flow.partial import Partial, divide
 from lossmith.flow.units import Units
-from lossmith.losses.likelihood.family import ENOUGH, arranged, labels, looks_like_probabilities
-from lossmith.losses.link import BINARY, DOMAINS, LINKS, Link
+from lossmith.losses.likelihood.family import arranged, labels
+from lossmith.losses.link import BINARY, DOMAINS, ENOUGH, LINKS, Link, warn_of_probabilities
 
 
 class RegionLoss(Loss, family="overlap"):
@@ -97,15 +96,7 @@ class RegionLoss(Loss, family="overlap"):
 
     def check(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> None:
         super().check(inputs, target, units)
-        if self._warn_of_probabilities and inputs[0].numel() >= ENOUGH and may_look(inputs[0]):
-            self._warn_of_probabilities = False  # look once
-            if looks_like_probabilities(inputs[0], units.axis):
-                other = "prob" if units.axis is not None else "binary_prob"
-                warnings.warn(
-                    f'{type(self).__name__}: link="{self.link}" wants logits, and the input looks like '
-                    f'probabilities; if that is what it is, say link="{other}"',
-                    stacklevel=2,
-                )
+        warn_of_probabilities(self, inputs[0], units.axis, enough=ENOUGH)
 
     def classwise(self, x: Tensor, target: Tensor, units: Units) -> tuple[Tensor, Tensor, Tensor | None]:
         """`x` and target as [N, C, *], and the weight of each pixel, [N, 1, *] or [N, C, *] (None: all weigh 1)."""
