@@ -24,7 +24,7 @@ FLOORS = [
     "activations audit losses",
     "flow",
     "metrics table",
-    "files text",
+    "extras files text",
     "errors",
 ]  # imports run downward only
 

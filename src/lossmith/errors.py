@@ -31,3 +31,7 @@ class SpecError(LossmithError):
 
 class InputError(LossmithError):
     """A table, a column or a setting of the command line that cannot be used (exit code 2)."""
+
+
+class MissingError(LossmithError, ImportError):
+    """A package that an extra of lossmith brings is not installed."""

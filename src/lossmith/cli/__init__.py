@@ -1,0 +1,91 @@
+"""The command line. What is heavy is imported inside the commands, so that ``lossmith --help`` is quick."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+from lossmith import __version__
+from lossmith.errors import LossmithError
+
+try:
+    import typer
+except ModuleNotFoundError:  # the losses need torch alone; the command line comes with the extra
+    sys.stderr.write('The command line needs more packages: pip install "lossmith[compare]"\n')
+    raise SystemExit(2) from None
+
+from lossmith.cli.audit import audit
+from lossmith.cli.compare import compare
+from lossmith.cli.ending import INTERRUPTED, MISUSED, leave
+from lossmith.cli.evaluate import evaluate
+from lossmith.cli.listing import list_losses
+
+TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
+
+app = typer.Typer(
+    name="lossmith",
+    help="Training losses that are correct and fast, and an honest answer to which one your data needs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """The entry point: one sentence and exit code 2 for bad input, 1 for failed work, 130 for Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app(args=spread(sys.argv[1:]), standalone_mode=True)
+    except LossmithError as error:
+        leave(str(error), MISUSED)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("lossmith"):
+            raise
+        leave(f'{error.name} is not installed: pip install "lossmith[compare]"', MISUSED)
+    except KeyboardInterrupt:
+        leave("interrupted", INTERRUPTED)
+
+
+def spread(words: Sequence[str]) -> list[str]:
+    """Let one ``--losses`` take several specs, up to the next option or table.
+
+    >>> spread(["compare", "--losses", "focal", "poly", "data.csv"])
+    ['compare', '--losses', 'focal', '--losses', 'poly', 'data.csv']
+    """
+    result: list[str] = []
+    taking = False
+    for word in (part for given in words for part in apart(given)):
+        taking = taking and not word.startswith("--") and not word.lower().endswith(TABLE_ENDINGS)
+        if taking and result[-1] != "--losses":
+            result.append("--losses")
+        result.append(word)
+        taking = taking or word == "--losses"
+    return result
+
+
+def apart(word: str) -> list[str]:
+    """``--losses=focal`` as its two words, so that more may follow it; any other word as it is."""
+    name, equals, value = word.partition("=")
+    return [name, value] if name == "--losses" and equals else [word]
+
+
+def show_version(asked: bool) -> None:
+    """Print the version and leave."""
+    if asked:
+        print(f"lossmith {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Training losses that are correct and fast, and an honest answer to which one your data needs."""
+
+
+for command in (compare, evaluate, audit):
+    app.command()(command)
+app.command("list")(list_losses)

@@ -1,0 +1,99 @@
+"""``lossmith compare``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lossmith.cli.ending import FAILED, INTERRUPTED, leave
+from lossmith.errors import InputError
+
+if TYPE_CHECKING:
+    from lossmith.compare import Comparison
+
+
+def compare(
+    data: Annotated[Path | None, typer.Argument(help="A CSV, TSV or Parquet file.", show_default=False)] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict.", show_default=False)] = None,
+    losses: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Losses to compare with cross-entropy, such as "focal(gamma=2)", my_losses.py:MyLoss, or the name of '
+            'a default arm; several may follow, and "all" is every loss that fits. All default arms if not given.',
+            metavar="SPEC ...",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="mlp or linear.")] = "mlp",
+    repeats: Annotated[int, typer.Option(help="Train/validation/test splits; below 6 no test is possible.")] = 8,
+    metric: Annotated[
+        str, typer.Option(help="Decision metric: macro_f1, balanced_accuracy, mcc or accuracy.")
+    ] = "macro_f1",
+    budget: Annotated[
+        str | None, typer.Option(help="Time for everything, such as 90s, 10m or 1h30m.", show_default=False)
+    ] = None,
+    timeout: Annotated[str, typer.Option(help="Time for one run.")] = "1h",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the report and the finished runs. [default: lossmith-report/<name of the data>-<target>]"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of splits, initial weights and batches.")] = 0,
+    jobs: Annotated[int | None, typer.Option(help="Worker processes. [default: all cores]")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the verdict alone, and no progress.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Use the table that ships with lossmith.")] = False,
+) -> None:
+    """Train the same model under many losses on your table, and say which loss to use.
+
+    A second call with the same data and settings goes on where the first one ended. Exit codes: 0 done, 1 no run
+    succeeded, 2 something given cannot be used (nothing is written), 130 interrupted (the report is partial).
+    """
+    from lossmith.compare.engine import EngineError
+    from lossmith.compare.session import DEMO, DEMO_TARGET, conduct
+    from lossmith.compare.store import StoreError
+
+    if demo == (data is not None):
+        raise InputError("give one table (CSV, TSV or Parquet) and its --target, or --demo.")
+    try:
+        comparison = conduct(
+            DEMO if demo else data,
+            target or (DEMO_TARGET if demo else None),
+            losses=losses,
+            model=model,
+            repeats=repeats,
+            metric=metric,
+            budget=budget,
+            timeout=timeout,
+            out=out,
+            seed=seed,
+            jobs=jobs,
+            fresh=fresh,
+            quiet=quiet,
+        )
+    except (EngineError, StoreError) as error:
+        leave(str(error), FAILED)
+    tell(comparison, as_json, quiet)
+    raise typer.Exit(INTERRUPTED if comparison.interrupted else 0 if comparison.finished else FAILED)
+
+
+def tell(comparison: "Comparison", as_json: bool, quiet: bool) -> None:
+    """The outcome on standard output."""
+    if as_json:
+        print(json.dumps(document(comparison), indent=1))
+    elif quiet:
+        print(comparison.verdict)
+    else:
+        from lossmith.compare.terminal import show
+
+        show(comparison)
+
+
+def document(comparison: "Comparison") -> dict[str, Any]:
+    """The results without the single runs, which are in the file that it names."""
+    parts = {name: value for name, value in comparison.results.items() if name != "records"}
+    files = {"report": str(comparison.report), "results": str(comparison.folder / "results.json")}
+    return {**parts, "failures": comparison.failures, "files": files}
