@@ -20,6 +20,7 @@ FLOORS = [
     "__main__",
     "cli",
     "compare evaluation",
+    "boosting curves explanation jax keras monitor numpy sampling",
     "functional spec",
     "activations audit losses",
     "flow",

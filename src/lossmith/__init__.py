@@ -25,8 +25,24 @@ _HOMES = {
     "Regularized": "lossmith.flow.regularized",
     "LossmithError": "lossmith.errors",
     "evaluate": "lossmith.evaluation",
+    "curve_fit": "lossmith.curves",
+    "plot": "lossmith.explanation",
+    "LossMonitor": "lossmith.monitor",
 }
-_MODULES = ("activations", "audit", "compare", "errors", "functional", "metrics", "spec")
+_MODULES = (
+    "activations",
+    "audit",
+    "boosting",
+    "compare",
+    "errors",
+    "functional",
+    "jax",
+    "keras",
+    "metrics",
+    "numpy",
+    "sampling",
+    "spec",
+)
 
 if TYPE_CHECKING:
     from lossmith import activations as activations
