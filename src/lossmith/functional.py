@@ -13,39 +13,60 @@ from typing import Any
 from torch import Tensor
 
 import lossmith.losses  # noqa: F401  (fills the registry)
-from lossmith.flow.loss import Input, Loss, registry
+from lossmith.flow.loss import Loss, registry
 from lossmith.flow.parameter import nearest
 
-_made: dict[type[Loss], Callable[..., Tensor]] = {}
+CALL = inspect.signature(Loss.forward).parameters
+WORDS = tuple(word for word, p in CALL.items() if p.kind is p.KEYWORD_ONLY)  # taken by a call, not by the class
 
 
-def __getattr__(name: str) -> Callable[..., Tensor]:
-    cls = registry.get(name.removesuffix("_loss")) if name.endswith("_loss") else None
-    if name == "__all__":
-        return __dir__()  # type: ignore[return-value]
-    if cls is None:
-        raise AttributeError(f"module 'lossmith.functional' has no attribute {name!r}{nearest(name, __dir__())}")
-    if cls not in _made:
-        _made[cls] = _function(name, cls)
-    return _made[cls]
+class Functions:
+    """The losses as functions of one array library: `call` takes a loss, its input and target, and call's options."""
+
+    def __init__(
+        self,
+        module: str,
+        array: Any,
+        call: Callable[..., Any],
+        offered: Callable[[type[Loss]], bool] = lambda cls: True,
+    ) -> None:
+        self.module, self.array, self.call, self.offered = module, array, call, offered
+        self.made: dict[type[Loss], Callable[..., Any]] = {}
+
+    def names(self) -> list[str]:
+        return sorted(f"{name}_loss" for name, cls in registry.items() if self.offered(cls))
+
+    def find(self, name: str) -> Callable[..., Any]:
+        """The function of that name, for a module's ``__getattr__``."""
+        cls = registry.get(name.removesuffix("_loss")) if name.endswith("_loss") else None
+        if cls is None or not self.offered(cls):
+            why = nearest(name, self.names()) if cls is None else f"; {cls.__name__} is written for torch alone"
+            raise AttributeError(f"module {self.module!r} has no attribute {name!r}{why}")
+        if cls not in self.made:
+            self.made[cls] = self._function(name, cls)
+        return self.made[cls]
+
+    def _function(self, name: str, cls: type[Loss]) -> Callable[..., Any]:
+        def function(input: Any, target: Any = None, **options: Any) -> Any:
+            called = {word: options.pop(word) for word in WORDS if word in options}
+            return self.call(cls(**options), input, target, **called)
+
+        function.__name__ = function.__qualname__ = name
+        function.__module__ = self.module
+        function.__doc__ = cls.__doc__
+        own = inspect.signature(cls).parameters
+        plain = [CALL[word].replace(annotation=self.array) for word in ("input", "target")]
+        arguments = [*plain, *own.values(), *(CALL[word] for word in WORDS)]
+        function.__signature__ = inspect.Signature(arguments, return_annotation=self.array)  # type: ignore[attr-defined]
+        return function
+
+
+_functions = Functions(__name__, Tensor, lambda loss, input, target, **options: loss(input, target, **options))
+
+
+def __getattr__(name: str) -> Any:
+    return __dir__() if name == "__all__" else _functions.find(name)
 
 
 def __dir__() -> list[str]:
-    return sorted(f"{name}_loss" for name in registry)
-
-
-def _function(name: str, cls: type[Loss]) -> Callable[..., Tensor]:
-    call = inspect.signature(cls.forward).parameters
-    words = [word for word, p in call.items() if p.kind is p.KEYWORD_ONLY]  # taken by a call, not by the class
-
-    def function(input: Input, target: Tensor | None = None, **options: Any) -> Tensor:
-        called = {word: options.pop(word) for word in words if word in options}
-        return cls(**options)(input, target, **called)
-
-    function.__name__ = function.__qualname__ = name
-    function.__module__ = __name__
-    function.__doc__ = cls.__doc__
-    own = inspect.signature(cls).parameters
-    first = [call["input"], call["target"], *own.values(), *(call[word] for word in words)]
-    function.__signature__ = inspect.Signature(first, return_annotation=Tensor)  # type: ignore[attr-defined]
-    return function
+    return _functions.names()

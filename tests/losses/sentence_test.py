@@ -231,7 +231,7 @@ SENTENCES: list[tuple[str, Callable[[], Any], type[LossmithError], str]] = [
         "mask of numbers",
         lambda: lossmith.MSELoss()(torch.zeros(2), torch.zeros(2), mask=torch.ones(2)),
         DtypeError,
-        "MSELoss: mask must be bool, True where a unit counts; it is torch.float32",
+        "MSELoss: mask must be bool, True where a unit counts; it is float32",
     ),
     (
         "normalizer",

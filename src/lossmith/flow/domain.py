@@ -7,10 +7,12 @@ and documentation are read from it.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lossmith.arrays import ops_of
 from lossmith.errors import DomainError
 
 _mode = "auto"
@@ -30,8 +32,10 @@ def set_checks(mode: str) -> None:
     _mode = mode
 
 
-def may_look(x: Tensor) -> bool:
+def may_look(x: Any) -> bool:
     """Whether the values of `x` may be read now without breaking a graph, a transform or the speed of a GPU."""
+    if not isinstance(x, Tensor):  # JAX's and Keras's arrays may be traced
+        return False
     if torch.compiler.is_compiling() or _mode == "never" or x.device.type == "meta":
         return False
     if type(x) not in (Tensor, nn.Parameter) or torch._C._len_torch_dispatch_stack():  # fake, distributed, traced
@@ -64,9 +68,11 @@ class Domain:
     def sample(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
         raise NotImplementedError
 
-    def check(self, owner: str, name: str, x: Tensor) -> None:
+    def check(self, owner: str, name: str, x: Any) -> None:
         """Raise a `DomainError` that says how many values are outside, and shows the first."""
-        if x.numel() and may_look(x) and not self.clean(x):
+        if not isinstance(x, Tensor):
+            x = ops_of(x).concrete(x)
+        if may_look(x) and x.numel() and not self.clean(x):
             self.refuse(owner, name, x)
 
     def refuse(self, owner: str, name: str, x: Tensor) -> None:

@@ -7,9 +7,9 @@ does not (as in RetinaNet, and as torch's BCEWithLogitsLoss does).
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from lossmith.arrays import ops_of
 from lossmith.errors import ParameterError, ShapeError
 from lossmith.flow.loss import Loss
 from lossmith.flow.parameter import integer_or_none, param, weights_or_none
@@ -72,7 +72,7 @@ class LabelledLoss(Loss, family=""):
             alpha = self._fit("alpha", self.costs, like)
             negative, positive = negative * (1 - alpha), positive * alpha
         if self.pos_weight is not None:
-            negative = torch.as_tensor(negative).to(like)
+            negative = ops_of(like).constant(negative, like) if isinstance(negative, float) else negative
             positive = positive * self._fit("pos_weight", self.pos_weight, like)
         return (negative, positive), counts
 
@@ -84,18 +84,19 @@ class LabelledLoss(Loss, family=""):
                     f"{type(self).__name__}: {name} must have one number per class, shape [{classes}]; "
                     f"it has shape {list(vector.shape)}"
                 )
-        weight = None if self.weight is None else self.weight.to(like)
+        ops = ops_of(like)
+        weight = None if self.weight is None else ops.constant(self.weight, like)
         if self.costs is None:
             return weight, weight
-        return (self.costs.to(like) if weight is None else weight * self.costs.to(like)), weight
+        costs = ops.constant(self.costs, like)
+        return (costs if weight is None else weight * costs), weight
 
     def _fit(self, name: str, vector: Tensor, like: Tensor) -> Tensor:
         """One number for all labels, or one per label, which lie along axis 1."""
-        vector = vector.to(like)
-        if vector.dim() == 0 or vector.shape == (1,):
-            return vector.reshape(())
-        if vector.dim() == 1 and like.dim() > 1 and like.shape[1] == vector.shape[0]:
-            return vector.reshape(1, -1, *[1] * (like.dim() - 2))
+        alone, dims = vector.dim() == 0 or vector.shape == (1,), len(like.shape)
+        if alone or (vector.dim() == 1 and dims > 1 and like.shape[1] == vector.shape[0]):
+            fitting: Tensor = ops_of(like).constant(vector.reshape(() if alone else (1, -1, *[1] * (dims - 2))), like)
+            return fitting
         raise ShapeError(
             f"{type(self).__name__}: {name} must be one number, or one per label along axis 1 of the input "
             f"{list(like.shape)}; it has shape {list(vector.shape)}"
@@ -105,9 +106,9 @@ class LabelledLoss(Loss, family=""):
 def choose(positive: Tensor, pair: Pair) -> Tensor | None:
     """The second of the pair where `positive`, else the first; None if both are 1."""
     negative, one = pair
-    return torch.where(positive, one, negative) if isinstance(one, Tensor) else None
+    return None if isinstance(one, float) else ops_of(positive).where(positive, one, negative)
 
 
 def scaled(value: Tensor, factor: Tensor | float | None) -> Tensor:
     """`value` times a factor that may be missing."""
-    return value * factor if isinstance(factor, Tensor) else value
+    return value if factor is None or isinstance(factor, float) else value * factor

@@ -6,6 +6,7 @@ A subclass that names a `family` is abstract; any other is final and enters the 
 
 import functools
 import inspect
+import math
 import re
 import sys
 from dataclasses import replace
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from lossmith.errors import ParameterError, ShapeError
+from lossmith.arrays import known, ops_of
+from lossmith.errors import DtypeError, ParameterError, ShapeError
+from lossmith.flow.claim import Claims
 from lossmith.flow.domain import Domain, Interval
 from lossmith.flow.function import FromFunction
 from lossmith.flow.parameter import Parametrised, integer_or_none, number, param, spell
 from lossmith.flow.partial import Partial, divide, gather
-from lossmith.flow.units import Units, at_least_float32, elements, one_tensor
+from lossmith.flow.units import Units, agree, at_least_float32, elements, one_library, one_tensor
 from lossmith.flow.weight import kept, sample_weights
 
 if TYPE_CHECKING:
@@ -72,8 +75,10 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     unit: ClassVar[Literal["element", "row", "sample"]] = "element"  # what one value is for; samples lie along axis 0
     takes_target: ClassVar[bool] = True
     inputs_per_unit: ClassVar[int | None] = None  # of several inputs the first so many have units, the rest is shared
+    claims: ClassVar[Claims | None] = None  # convex, bounded, ...: what it says of itself, None for nothing; see claim
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
     differentiable: ClassVar[bool] = True
+    portable: ClassVar[bool] = False  # whether statistic and formula run on the arrays of JAX and Keras as well
     lacks: ClassVar[tuple[str, ...]] = ()  # what torch cannot do with it, of "compile", "double_backward", "vmap"
     hooks: ClassVar[tuple[str, ...]] = ("formula",)  # the methods that a family leaves to its losses
     input_domain: ClassVar[Domain | None] = None  # None: any number, infinities included
@@ -155,7 +160,7 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         input = one_tensor(type(self).__name__, input)
         units = elements(type(self).__name__, input, target)
         input = at_least_float32(input)
-        return (input,), target.to(input.dtype), units
+        return (input,), ops_of(input).cast(target, input), units
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         """Statistic and formula: the weighted value of each unit, and its weight (None: all weigh 1)."""
@@ -212,8 +217,8 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     def weigh(self, inputs: tuple[Tensor, ...], ready: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         """`values`, of what was admitted."""
         value, weight = self.evaluate(inputs, ready, units)
-        if not isinstance(value, Tensor) or value.shape != units.shape:
-            shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        if not known(value) or not agree(value.shape, units.shape):
+            shape = list(value.shape) if known(value) else type(value).__name__
             raise ShapeError(
                 f"{type(self).__name__}: the formula must return one value per unit, {list(units.shape)}, not {shape}"
             )
@@ -222,20 +227,23 @@ class Loss(Arithmetic, FromFunction, Parametrised):
             weight = units.weight if weight is None else weight * units.weight
         share = weight if self.normalizer == "weight" else None
         if self.normalizer == "positives":
-            share = self.positives(ready, units).to(value)
+            share = ops_of(value).cast(self.positives(ready, units), value)
             share = share if units.weight is None else share * units.weight
         if units.keep is None:
             return value, share
-        keep = units.keep
-        return torch.where(keep, value, 0.0), keep.to(value) if share is None else torch.where(keep, share, 0.0)
+        keep, ops = units.keep, ops_of(value)
+        return ops.where(keep, value, 0.0), ops.cast(keep, value) if share is None else ops.where(keep, share, 0.0)
 
     def admit(
         self, input: Input, target: Tensor | None, mask: Tensor | None, sample_weight: Tensor | None
     ) -> tuple[tuple[Tensor, ...], Tensor, Units]:
         """Everything before the statistic: shapes, units, masks, legal values; a set is gathered from all ranks."""
         owner = type(self).__name__
+        if not self.portable and not isinstance(input, Tensor | tuple | list):
+            raise DtypeError(f"{owner}: it is written for torch tensors alone, not for {type(input).__module__}")
         if self.takes_target:
             target = one_tensor(owner, target, "target")
+            one_library(owner, input, target)
         elif target is not None:
             raise ShapeError(f"{owner}: there is no target to give: everything is in the input")
         inputs, ready, units = self.arrange(input, target)  # type: ignore[arg-type]  # those without one make one up
@@ -282,8 +290,9 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     ) -> Partial:
         """The sums of this batch, to merge with those of other batches; `reduce` turns them into the loss."""
         value, share = self.values(input, target, mask, sample_weight)
-        count = value.new_full((), value.numel()) if share is None else share.sum()
-        return Partial(value.sum(), count)
+        ops = ops_of(value)
+        count = ops.full(value, (), math.prod(value.shape)) if share is None else ops.sum(share)
+        return Partial(ops.sum(value), count)
 
     def reduce(self, partial: Partial, *, num_items: float | Tensor | None = None) -> Tensor:
         """The loss of a partial: its mean or sum; `num_items` divides by a count of your own instead.
@@ -301,14 +310,14 @@ class Loss(Arithmetic, FromFunction, Parametrised):
             return self.finish(divide(partial.total, self.normalizer))
         return self.finish(partial.mean())
 
-    def _items(self, num_items: float | Tensor) -> float | Tensor:
+    def _items(self, num_items: Any) -> float | Tensor:
         """Check that dividing by a count of one's own has a meaning here."""
         owner = type(self).__name__
         if self.reduction != "mean" or self.reductions == ("mean",):
             what = "root of a mean: merge partials instead" if self.reductions == ("mean",) else f"{self.reduction}"
             raise ParameterError(f"{owner}: num_items divides a mean, and this loss returns a {what}")
-        if isinstance(num_items, Tensor):
-            if num_items.dim():
+        if known(num_items):
+            if len(num_items.shape):
                 raise ShapeError(f"{owner}: num_items must be one number; it has shape {list(num_items.shape)}")
             Interval(0).check(owner, "num_items", num_items)
         elif isinstance(num_items, bool | str) or not Interval(0).holds(num_items) or num_items == float("inf"):

@@ -9,14 +9,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lossmith.arrays import ops_of
 from lossmith.errors import ParameterError
 
 
 def divide(total: Tensor, weight: Tensor | float) -> Tensor:
     """``total / weight``, and ``total / 1`` where the weight is 0: nothing counted costs nothing, the graph is kept."""
-    if isinstance(weight, Tensor):
-        return total / torch.where(weight > 0, weight, 1.0)
-    return total / (weight if weight > 0 else 1.0)
+    if isinstance(weight, float | int):
+        return total / (weight if weight > 0 else 1.0)
+    counted: Tensor = total / ops_of(weight).where(weight > 0, weight, 1.0)
+    return counted
 
 
 class Partial(NamedTuple):

@@ -87,6 +87,7 @@ class WeightedSum(Arithmetic, nn.Module):
 class Composition(Loss, family="composition"):
     """A sum of losses under a name of its own, with one set of parameters."""
 
+    portable = True
     reductions: ClassVar[tuple[str, ...]] = ("mean", "sum")
 
     def __init__(self, **options: Any) -> None:
@@ -97,12 +98,16 @@ class Composition(Loss, family="composition"):
         """The sum, from the parameters; `shared` are those that every term is to have."""
         raise NotImplementedError
 
+    def terms(self, input: Input) -> list[tuple[float, Loss]]:
+        """The terms of the sum, where they depend on the shape of the input."""
+        return self.sum.terms
+
     def shared(self) -> dict[str, Any]:
         """The parameters that all losses have, as they were given."""
         return {name: getattr(self, name) for name in Loss.parameters_}
 
     def partial(self, input: Input, target: Tensor | None = None, **options: Any) -> Partials:  # type: ignore[override]
-        return self.sum.partial(input, target, **options)
+        return Partials(loss.partial(input, target, **options) for _, loss in self.terms(input))
 
     def reduce(self, partials: Partials, *, num_items: float | Tensor | None = None) -> Tensor:  # type: ignore[override]
         return self.sum.reduce(partials, num_items=num_items)

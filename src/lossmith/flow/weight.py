@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lossmith.arrays import ops_of
 from lossmith.errors import DomainError, DtypeError, ParameterError
 from lossmith.flow.domain import Interval, may_look
 from lossmith.flow.units import Units, one_tensor
@@ -18,14 +19,15 @@ Counts = Sequence[float] | Tensor
 def kept(owner: str, units: Units, target: Tensor, ignore_index: int | None, mask: Tensor | None) -> Tensor | None:
     """True where a unit counts; None if all do (found out only where looking at the data is cheap)."""
     keep = None
-    if ignore_index is not None and target.dim() == len(units.shape):
+    if ignore_index is not None and len(target.shape) == len(units.shape):
         keep = target != ignore_index
         if may_look(keep) and bool(keep.all()):
             keep = None
     if mask is not None:
         one_tensor(owner, mask, "mask")
-        if mask.dtype != torch.bool:
-            raise DtypeError(f"{owner}: mask must be bool, True where a unit counts; it is {mask.dtype}")
+        kind = ops_of(mask).dtype_name(mask)
+        if kind != "bool":
+            raise DtypeError(f"{owner}: mask must be bool, True where a unit counts; it is {kind}")
         mask = units.spread(owner, "mask", mask)
         keep = mask if keep is None else keep & mask
     return keep
@@ -33,9 +35,10 @@ def kept(owner: str, units: Units, target: Tensor, ignore_index: int | None, mas
 
 def sample_weights(owner: str, units: Units, weight: Tensor, keep: Tensor | None, like: Tensor) -> Tensor:
     """The weight of every unit, checked: finite and at least 0."""
-    weight = units.spread(owner, "sample_weight", one_tensor(owner, weight, "sample_weight")).to(like)
+    ops = ops_of(like)
+    weight = ops.cast(units.spread(owner, "sample_weight", one_tensor(owner, weight, "sample_weight")), like)
     if keep is not None:
-        weight = torch.where(keep, weight, 0.0)
+        weight = ops.where(keep, weight, 0.0)
     Interval(0).check(owner, "sample_weight", weight)
     return weight
 
@@ -56,9 +59,7 @@ def class_weight(scheme: str, counts: Counts) -> Tensor:
     """
     if scheme != "balanced":
         raise ParameterError(f'class_weight: scheme must be "balanced", not {scheme!r}; see also effective_number')
-    n = _counts("class_weight", counts)
-    seen = n > 0
-    return torch.where(seen, n.sum() / (seen.sum() * torch.where(seen, n, 1.0)), 0.0).to(torch.get_default_dtype())
+    return balanced_weights(_counts("class_weight", counts)).to(torch.get_default_dtype())
 
 
 def effective_number(counts: Counts, beta: float = 0.999) -> Tensor:
@@ -75,13 +76,25 @@ def effective_number(counts: Counts, beta: float = 0.999) -> Tensor:
     >>> effective_number([5000, 1000, 300, 80, 20], beta=0.9999)
     tensor([0.0189, 0.0781, 0.2514, 0.9326, 3.7191])
     """
+    return effective_weights("effective_number", _counts("effective_number", counts), beta).to(
+        torch.get_default_dtype()
+    )
+
+
+def balanced_weights(n: Tensor) -> Tensor:
+    """The weights of `class_weight`, of counts in float64 and in float64."""
+    seen = n > 0
+    return torch.where(seen, n.sum() / (seen.sum() * torch.where(seen, n, 1.0)), 0.0)
+
+
+def effective_weights(owner: str, n: Tensor, beta: float) -> Tensor:
+    """The weights of `effective_number`, of counts in float64 and in float64."""
     if not isinstance(beta, int | float) or not 0 <= beta < 1:
-        raise ParameterError(f"effective_number: beta must be in [0, 1), not {beta!r}")
-    n = _counts("effective_number", counts)
+        raise ParameterError(f"{owner}: beta must be in [0, 1), not {beta!r}")
     log_beta = torch.tensor(beta, dtype=torch.float64).log()
     seen = n > 0
     weight = torch.where(seen, (1 - beta) / -torch.expm1(torch.where(seen, n, 1.0) * log_beta), 0.0)
-    return (weight * len(n) / weight.sum()).to(torch.get_default_dtype())
+    return weight * len(n) / weight.sum()
 
 
 def _counts(owner: str, counts: Counts) -> Tensor:

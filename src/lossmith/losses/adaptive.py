@@ -46,6 +46,9 @@ class AdaptiveLogSoftmaxLoss(ManyClassesLoss):
     `log_prob` and `predict` are torch's. torch looks at the targets to sort the rows, so that a call waits for the
     device and cannot be compiled as a whole graph.
 
+    Use it for language models over words, whose frequencies fall off steeply. Not for subwords or classes of like
+    frequency, where the full softmax is better and about as quick: `CrossEntropyLoss`.
+
     >>> loss = AdaptiveLogSoftmaxLoss(in_features=2, n_classes=10, cutoffs=[2, 5], div_value=1)
     >>> hidden = torch.zeros(1, 2)   # all scores are 0, whatever the weights: 2 classes and 2 clusters alike
     >>> loss(hidden, torch.tensor([1])).item()   # log 4

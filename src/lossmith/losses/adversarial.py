@@ -18,6 +18,9 @@ class MinimaxGANLoss(AdversarialLoss):
     the critic's two means are ``2 log 2`` together, and less by twice the Jensen-Shannon divergence where the best
     critic can tell the two distributions apart.
 
+    Use it to study the game of the first paper. Not to train a generator, whose slope vanishes while it is bad:
+    `NonSaturatingGANLoss`.
+
     >>> float(MinimaxGANLoss()(torch.tensor([0.0, 0.0]), torch.tensor([1.0, 0.0])))   # log 2
     0.6931...
     >>> float(MinimaxGANLoss(player="generator")(torch.tensor([0.0])))   # log(1 - 1/2)
@@ -41,6 +44,9 @@ class NonSaturatingGANLoss(AdversarialLoss):
 
     The worse a fake does, the stronger the generator's slope, up to -1.
 
+    Use it as the base line of any GAN. Not where the critic's loss should say how good the samples are, or training
+    breaks down: `WGANGPLoss`.
+
     >>> float(NonSaturatingGANLoss()(torch.tensor([0.0, 0.0]), torch.tensor([1.0, 0.0])))   # log 2
     0.6931...
     >>> float(NonSaturatingGANLoss(player="generator")(torch.tensor([-200.0])))
@@ -60,6 +66,9 @@ class WGANLoss(AdversarialLoss):
 
     The critic's loss estimates minus the Wasserstein-1 distance, if the critic is 1-Lipschitz. Nothing here makes it
     so: clip its weights after every step of it, as the paper does, or use `WGANGPLoss`.
+
+    Use it where the critic's weights are clipped or normalised already. Not with any other critic, whose loss then has
+    no lower end: `WGANGPLoss`.
 
     >>> float(WGANLoss()(torch.tensor([3.0, 1.0]), torch.tensor([1.0, 0.0])))   # (-3 + 1) / 2
     -1.0
@@ -84,6 +93,9 @@ class WGANGPLoss(PenalizedAdversarialLoss, name="wgan_gp"):
     The penalty needs the critic and samples: `discriminator` includes it, a call with scores cannot. A linear critic
     ``w x`` pays ``penalty (||w|| - 1)^2``:
 
+    Use it where training is unstable, or the critic's loss is to be read as a distance. Not where a second derivative
+    is too slow: `HingeGANLoss` with spectral normalisation.
+
     >>> loss, critic = WGANGPLoss(), lambda x: x @ torch.tensor([3.0, 4.0])
     >>> float(loss.gradient_penalty(critic, torch.zeros(5, 2), torch.ones(5, 2)))   # (5 - 1)^2
     16.0
@@ -101,6 +113,9 @@ class LSGANLoss(AdversarialLoss):
 
     The score is a number to regress on, not a logit. ``a=-1, b=1, c=0`` minimises the Pearson chi-squared divergence;
     the default is the paper's 0-1 coding. Not to be confused with `LossSensitiveGANLoss`, also called LS-GAN.
+
+    Use it for image translation, as CycleGAN does. Not with a sigmoid at the end of the critic, nor where scores far
+    from a and b should not rule by their squares: `HingeGANLoss`.
 
     >>> float(LSGANLoss()(torch.tensor([3.0, 1.0]), torch.tensor([1.0, 0.0])))   # (2 + 1/2) / 2
     1.25
@@ -127,6 +142,9 @@ class LSGANLoss(AdversarialLoss):
 class HingeGANLoss(AdversarialLoss):
     """Hinge: ``max(0, 1 - s)`` for real, ``max(0, 1 + s)`` for fake, ``-s`` to the generator.
 
+    Use it with spectral normalisation for large image GANs, as BigGAN does. Not with an unbounded critic, the
+    generator's score then has no end: `NonSaturatingGANLoss`.
+
     >>> float(HingeGANLoss()(torch.tensor([0.5, 2.0]), torch.tensor([1.0, 0.0])))   # (1/2 + 3) / 2
     1.75
     >>> float(HingeGANLoss(player="generator")(torch.tensor([0.5])))
@@ -151,6 +169,9 @@ class LossSensitiveGANLoss(PairedAdversarialLoss):
     d is the distance between the real and the fake sample of a pair: the further apart, the wider the gap that their
     scores need. The paper writes it with a loss L, low for real samples; here L = -s, so that a high score means real
     as in the rest of the family.
+
+    Use it where the distance of two samples says how far apart their scores should be. Not for images, whose L1
+    distance says little, unless in features: `WGANGPLoss`.
 
     >>> pair = torch.tensor([1.0]), torch.tensor([0.5]), torch.tensor([2.0])
     >>> float(LossSensitiveGANLoss()(pair))   # -1 + (2 + 0.5 - 1)

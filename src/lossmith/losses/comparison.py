@@ -144,6 +144,9 @@ class MarginRankingLoss(PairLoss):
 
     At margin 0 a tie costs nothing.
 
+    Use it to learn which of two things should score higher. Not with margin 0 on a model that may score all alike,
+    which costs nothing; for whole lists `SmoothAPLoss`.
+
     >>> loss, first = MarginRankingLoss(margin=0.5), torch.tensor([1.0])
     >>> float(loss((torch.tensor([1.0]), torch.tensor([3.0])), first))   # 0.5 + 2
     2.5
@@ -166,6 +169,9 @@ class MarginRankingLoss(PairLoss):
 class HingeEmbeddingLoss(DistanceLoss):
     """Hinge embedding: a distance d costs ``d`` where the target is 1, and ``max(0, margin - d)`` where it is -1.
 
+    Use it where distances come from elsewhere and pairs are labelled alike or unlike. Not on embeddings themselves:
+    `ContrastiveLoss` takes the distance and is smooth at the margin.
+
     >>> float(HingeEmbeddingLoss()(torch.tensor([0.25]), torch.tensor([1.0])))
     0.25
     >>> float(HingeEmbeddingLoss(margin=2.0)(torch.tensor([0.25]), torch.tensor([-1.0])))
@@ -185,6 +191,9 @@ class CosineEmbeddingLoss(PairLoss):
     """Cosine embedding: ``1 - cos(a, b)`` where the target is 1, and ``max(0, cos(a, b) - margin)`` where it is -1.
 
     The cosine with a zero vector is 0, and has no gradient.
+
+    Use it for pairs of texts or images of which the direction alone counts. Not for retrieval from many candidates, of
+    which one negative at a time says little: `InfoNCELoss` or `CLIPLoss`.
 
     >>> a, b = torch.tensor([[3.0, 3.0]]), torch.tensor([[2.0, 0.0]])   # at 45 degrees
     >>> float(CosineEmbeddingLoss()((a, b), torch.tensor([1.0])))
@@ -208,6 +217,9 @@ class ContrastiveLoss(PairLoss):
 
     A target between 0 and 1 costs the mixture. The paper's Y is 1 - y. At d = 0 the unlike have no direction to part
     in, and a gradient of 0.
+
+    Use it for pairs that are the same or not, as in verification. Not for batches of labelled embeddings, most pairs of
+    which it would not see: `SupervisedContrastiveLoss`.
 
     >>> a, b = torch.tensor([[0.6, 0.8]]), torch.zeros(1, 2)   # distance 1
     >>> float(ContrastiveLoss()((a, b), torch.tensor([1.0])))
@@ -265,6 +277,9 @@ class TripletLoss(Loss, family="comparison"):
 
 class TripletMarginLoss(TripletLoss):
     """Triplet loss: ``max(0, near - far + margin)``; with ``soft=True`` it is ``log(1 + exp(near - far + margin))``.
+
+    Use it where triplets are given, or chosen with care. Not on random triplets, most of which soon cost nothing:
+    `MinedTripletLoss`.
 
     >>> anchor, near, far = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 5.5]])
     >>> float(TripletMarginLoss()((anchor, near, far)))   # 5 - 5.5 + 1

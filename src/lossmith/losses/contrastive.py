@@ -206,6 +206,9 @@ class InfoNCELoss(SetLoss):
     SimCLR's two views of a batch are ``torch.cat([a, b])`` with labels ``torch.arange(N).repeat(2)`` (under
     `process_group` plus ``rank * N``). For two encoders, whose embeddings are compared across only, see `CLIPLoss`.
 
+    Use it for two views of the same things by one encoder, in large batches. Not in small ones, which have few
+    negatives, nor for labelled classes: `SupervisedContrastiveLoss`.
+
     >>> x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
     >>> float(InfoNCELoss(temperature=1.0)(x, torch.tensor([0, 0, 1, 1])))   # cosines 1 | 0, 0: log(1 + 2 / e)
     0.5514...
@@ -229,6 +232,9 @@ class SupervisedContrastiveLoss(SetLoss):
     As in `InfoNCELoss` s is the cosine over the temperature; unlike there the other positives are in the denominator,
     and every anchor i counts once. Anchors without a positive do not count.
 
+    Use it to pretrain an embedding on labelled classes; a classifier on top comes after. Not where probabilities are
+    the aim (`CrossEntropyLoss`), nor in batches with one sample of most classes: these do not count.
+
     >>> x = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
     >>> float(SupervisedContrastiveLoss(temperature=1.0)(x, torch.tensor([0, 0, 1, 1])))   # log(1 + 2 / e)
     0.5514...
@@ -250,6 +256,9 @@ class SupervisedContrastiveLoss(SetLoss):
 class CLIPLoss(ViewsLoss):
     """CLIP's loss, InfoNCE across two encoders: mean of ``-log(e^s(i,i) / sum_j e^s(i,j))`` both ways; s as InfoNCE's.
 
+    Use it for pairs across two encoders, such as image and text, in large batches. Not for two views by one encoder
+    (`InfoNCELoss`), nor where a thing is in a batch twice: the two are held to be different.
+
     >>> a, b = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[3.0, 0.0], [0.0, 4.0]])
     >>> float(CLIPLoss(temperature=1.0)((a, b)))   # log(1 + 1 / e)
     0.3132...
@@ -270,6 +279,9 @@ class CLIPLoss(ViewsLoss):
 
 class MinedTripletLoss(TripletSetLoss):
     """Triplet loss of triplets mined in the batch: ``max(0, near - far + margin)``, or soft, as `TripletMarginLoss`.
+
+    Use it to tell persons or faces apart, in batches of several classes with several samples each. Not with wrong
+    labels and hard mining, which picks just those: mine semihard, or `SupervisedContrastiveLoss`.
 
     >>> x, labels = torch.tensor([[0.0], [1.0], [3.0], [7.0]]), torch.tensor([0, 0, 1, 1])
     >>> float(MinedTripletLoss(margin=2.0)(x, labels))   # anchors: 1 - 3, 1 - 2, 4 - 2, 4 - 6, plus 2

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import ParameterError
+from lossmith.flow.claim import Claims
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import param
 from lossmith.flow.partial import Partial, divide
@@ -139,6 +140,16 @@ def _per_bin(x: Tensor, bin: Tensor, bins: int) -> Tensor:
     return sums.scatter_add(0, bin[end:], x[end:])
 
 
+def _one_bin(loss: Any) -> bool:
+    """One bin for all harmonises nothing: the loss is the mean of its formula."""
+    return bool(loss.bins == 1)
+
+
+def _decides(loss: Any) -> bool | None:
+    """By an even number of bins p = 1/2 puts both labels into one bin, and is best whatever their shares are."""
+    return loss.bins == 1 or (None if loss.bins % 2 else False)
+
+
 class GHMCLoss(LikelihoodLoss, GradientDensity):
     """Cross-entropy by gradient density: ``(1 / M) sum_b (mean of -log p in bin b)``, M bins of ``g = 1 - p``.
 
@@ -148,6 +159,9 @@ class GHMCLoss(LikelihoodLoss, GradientDensity):
     ``-log p sum(w) / (M R_b)``, R_b the weight w of its bin, so that the mean over units is the loss.
 
     `sample_weight` and `weight` count in the bins as repeats do; `alpha` and `pos_weight` are costs and do not.
+
+    Use it in detection with dense candidates, most of them easy and some mislabelled, in large batches. Not where p is
+    read as a probability, nor in small batches, whose bins say little: `FocalLoss` or `CrossEntropyLoss`.
 
     >>> p = torch.tensor([0.95, 0.95, 0.95, 0.25])   # bins of g: [0, 1/2) has three, [1/2, 1] has one
     >>> loss = GHMCLoss(link="binary_prob", bins=2)
@@ -160,6 +174,11 @@ class GHMCLoss(LikelihoodLoss, GradientDensity):
     Source: Li, Liu and Wang, "Gradient Harmonized Single-stage Detector", arXiv 1811.05181, sections "GHM-C Loss"
     and "Unit Region Approximation"; there of single labels, here of classes as well.
     """
+
+    portable = False
+    claims = Claims(
+        convex=_one_bin, lipschitz=lambda loss: loss.bins == 1 and 1.0, proper=_one_bin, calibrated=_decides
+    )
 
     formula = CrossEntropyLoss.formula
 
@@ -182,6 +201,9 @@ class GHMRLoss(ResidualLoss, GradientDensity):
     outliers, which all lie in the last one, cannot take over. mu is in the units of the target. Per unit the loss is
     ``(sqrt(r^2 + mu^2) - mu) sum(w) / (M R_b)``, R_b the weight w of its bin, so that the mean over units is the loss.
 
+    Use it for box regression with many hopeless boxes, in large batches. Not in small batches, whose bins say little
+    about what is rare, nor as a plain robust loss: `HuberLoss`.
+
     >>> loss = GHMRLoss(mu=3.0, bins=2)
     >>> float(loss.formula(torch.tensor(4.0), torch))   # 5 - 3, and g = 4/5
     2.0
@@ -191,6 +213,9 @@ class GHMRLoss(ResidualLoss, GradientDensity):
     Source: Li, Liu and Wang, "Gradient Harmonized Single-stage Detector", arXiv 1811.05181, section "GHM-R Loss"
     (ASL1).
     """
+
+    portable = False
+    claims = Claims(convex=_one_bin, lipschitz=lambda loss: loss.bins == 1 and 1.0, symmetric=True, robust=True)
 
     mu: float = param(default=0.02, gt=0, about="where the square turns into a line")
 

@@ -10,11 +10,13 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from lossmith.errors import DtypeError, ParameterError, ShapeError
+from lossmith.arrays import ops_of
+from lossmith.errors import DtypeError, ParameterError
+from lossmith.flow.claim import Claims
 from lossmith.flow.domain import Domain, Interval, Simplex
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import param
-from lossmith.flow.units import Units, at_least_float32, floating, one_tensor, rows
+from lossmith.flow.units import Units, at_least_float32, floating, one_tensor, rows, same_shape
 from lossmith.losses.link import log_p_all, safe_log, warn_of_probabilities
 
 ClassLink = Literal["softmax", "log_prob", "prob"]
@@ -79,6 +81,7 @@ class DivergenceLoss(Loss, family="divergence"):
     other than 1).
     """
 
+    portable = True
     link: ClassLink = param(
         default="softmax", one_of=CLASS_LINKS, about="what the input is: logits, log-probabilities or probabilities"
     )
@@ -110,21 +113,19 @@ class DivergenceLoss(Loss, family="divergence"):
         owner = type(self).__name__
         input = one_tensor(owner, input)
         floating(owner, input)
-        if not target.is_floating_point():
+        ops = ops_of(input)
+        if not ops.is_floating(target):
             raise DtypeError(
                 f"{owner}: target must be a distribution over the classes, floating point and of the input's shape "
-                f"{list(input.shape)}; it is {str(target.dtype).removeprefix('torch.')} (of class indices make rows "
+                f"{list(input.shape)}; it is {ops.dtype_name(target)} (of class indices make rows "
                 f"by torch.nn.functional.one_hot, or use CrossEntropyLoss)"
             )
-        if input.shape != target.shape:
-            raise ShapeError(
-                f"{owner}: input and target must have the same shape; "
-                f"input has {list(input.shape)} and target {list(target.shape)}"
-            )
+        same_shape(owner, input, target)
         units = rows(owner, input, target)
-        input, target = at_least_float32(input), at_least_float32(target)
-        wide = torch.promote_types(input.dtype, target.dtype)
-        return (input.to(wide),), target.to(wide), units
+        x, target = at_least_float32(input), at_least_float32(target)
+        if ops.dtype_name(target) == "float64":  # float32 or float64, each of them: the wider one counts
+            x = ops.cast(x, target)
+        return (x,), ops.cast(target, x), units
 
     def legal_target(self, target: Tensor, units: Units) -> Domain | None:
         assert units.axis is not None
@@ -146,7 +147,8 @@ class DivergenceLoss(Loss, family="divergence"):
         logp = safe_log(inputs[0]) if self.link == "prob" else inputs[0]
         logq = _log(target) if self.target_link == "prob" else target
         logp, logq = self._flatten(self.link, logp, units.axis), self._flatten(self.target_link, logq, units.axis)
-        return self.temperature**2 * self.formula(logp, logq, torch).sum(units.axis), None
+        ops = ops_of(logp)
+        return self.temperature**2 * ops.sum(self.formula(logp, logq, ops.xp), units.axis), None
 
     def _flatten(self, link: str, scores: Tensor, axis: int) -> Tensor:
         """Log-probabilities at the temperature."""
@@ -161,8 +163,8 @@ class DivergenceLoss(Loss, family="divergence"):
 
 def _log(q: Tensor) -> Tensor:
     """log q, exactly -inf and without a gradient at 0."""
-    some = q > 0
-    return torch.where(some, torch.where(some, q, 1.0).log(), -math.inf)
+    some, ops = q > 0, ops_of(q)
+    return ops.where(some, ops.log(ops.where(some, q, 1.0)), -math.inf)
 
 
 def given(log: Any, xp: Any) -> tuple[Any, Any]:
@@ -177,6 +179,9 @@ class KLDivLoss(DivergenceLoss):
     A class with q = 0 costs 0, whatever p is; one with p = 0 < q costs infinity. The input is log-probabilities and
     the target probabilities, as torch has it, unless `link` and `target_link` say otherwise.
 
+    Use it where the target is a distribution, a teacher's or the votes of annotators, and a perfect match should cost
+    0. Not on class indices: `CrossEntropyLoss`; from logits `SoftCrossEntropyLoss` has the same gradient.
+
     >>> log = torch.log
     >>> float(KLDivLoss()(log(torch.tensor([[0.5, 0.5]])), torch.tensor([[1.0, 0.0]])))   # log 2
     0.6931...
@@ -186,6 +191,8 @@ class KLDivLoss(DivergenceLoss):
     Source: Kullback and Leibler (1951), "On Information and Sufficiency", eq. 2.4; the same as ``torch.nn.KLDivLoss``
     with ``reduction="batchmean"``, and as the sum of ``scipy.special.rel_entr``.
     """
+
+    claims = Claims(convex=True, proper=True)
 
     link: ClassLink = param(default="log_prob", one_of=CLASS_LINKS)
 
@@ -201,6 +208,9 @@ class JSDivLoss(DivergenceLoss):
     since neither is more of a model than the other, and logits given for them raise; a network's logits need
     ``link="softmax"``.
 
+    Use it to say how far apart two distributions are, each of which may have zeros. Not to train a classifier from
+    scratch, far from the target its slope vanishes: `KLDivLoss`.
+
     >>> float(JSDivLoss()(torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.5, 0.5]])))   # log 2
     0.6931...
     >>> float(JSDivLoss()(torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.0]])))   # 3/4 log(4/3)
@@ -209,6 +219,8 @@ class JSDivLoss(DivergenceLoss):
     Source: Lin (1991), "Divergence Measures Based on the Shannon Entropy", eq. 4.1 with equal weights; the square of
     ``scipy.spatial.distance.jensenshannon``.
     """
+
+    claims = Claims(symmetric=True, bounded=lambda loss: loss.temperature**2 * math.log(2), proper=True)
 
     link: ClassLink = param(default="prob", one_of=CLASS_LINKS)
 
@@ -232,6 +244,9 @@ class SoftCrossEntropyLoss(DivergenceLoss):
     Its gradient is that of `KLDivLoss`, and its least value the entropy of the target, not 0. The target is
     probabilities by default, so that a teacher's logits raise unless ``target_link="softmax"`` says what they are.
 
+    Use it for distillation, and for targets that are shares of the classes. Not where a perfect match should cost 0
+    (`KLDivLoss`), nor where each row has one class: `CrossEntropyLoss`.
+
     >>> float(SoftCrossEntropyLoss()(torch.tensor([[0.0, 0.0]]), torch.tensor([[0.3, 0.7]])))   # log 2
     0.6931...
     >>> teacher = torch.tensor([[0.0, 2 * math.log(3)]])   # at T = 2: q = (1/4, 3/4)
@@ -242,6 +257,8 @@ class SoftCrossEntropyLoss(DivergenceLoss):
     Source: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, eq. 1 and
     section 2 for the T^2; at T = 1 the same as ``torch.nn.CrossEntropyLoss`` with class probabilities.
     """
+
+    claims = Claims(convex=True, proper=True)
 
     def formula(self, logp: Any, logq: Any, xp: Any) -> Any:
         some, logq = given(logq, xp)

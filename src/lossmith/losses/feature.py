@@ -183,6 +183,9 @@ class PerceptualLoss(FeatureLoss):
 
     Without an extractor the samples are compared as they are, element by element.
 
+    Use it for super-resolution and style transfer, where errors of pixels blur. Not where exact values count, nor with
+    a network that knows other kinds of pictures: `MAELoss`.
+
     >>> loss = PerceptualLoss(extractor=torch.nn.ReLU(), distance="mae")
     >>> float(loss(torch.tensor([[3.0, -5.0]]), torch.tensor([[1.0, -9.0]])))   # (|3 - 1| + |0 - 0|) / 2
     1.0
@@ -219,6 +222,9 @@ class GramLoss(FeatureLoss):
     ``G_ij = sum_k F_ik F_jk`` over the M places of a feature with C channels, [N, C, *], of the input; A likewise of
     the target. Where things are does not matter, what goes with what does. The paper weighs its five layers 1/5 each;
     here each has 1 unless `layer_weights` says otherwise.
+
+    Use it for the style of a picture, its colours and textures. Not for what is where, which it does not see:
+    `PerceptualLoss` beside it.
 
     >>> loss = GramLoss()
     >>> float(loss(torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[2.0, 1.0]]])))   # G = A = 5: the order is no style

@@ -4,13 +4,14 @@ A link is declared, never guessed from the data. Over classes: "softmax" (logits
 classes along axis 1. Of one label against its absence, element by element: "sigmoid" (logits), "binary_prob".
 """
 
+import math
 import warnings
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from lossmith.arrays import ops_of
 from lossmith.flow.domain import Domain, Interval, may_look
 
 Link = Literal["softmax", "sigmoid", "log_prob", "prob", "binary_prob"]
@@ -31,24 +32,27 @@ def log_odds(z: Tensor, index: Tensor, axis: int) -> Tensor:
 
     From it both tails of log p follow without cancellation, which log_softmax loses once p rounds to 1.
     """
-    others = z.scatter(axis, index, float("-inf"))
-    top = others.amax(axis, keepdim=True).detach().clamp(min=torch.finfo(z.dtype).min)
-    rest = (others - top).exp().sum(axis, keepdim=True).clamp(min=1)  # 1 or more, but for a row without others: 0
-    return z.gather(axis, index) - top - rest.log()
+    ops = ops_of(z)
+    others = ops.put_along(z, index, -math.inf, axis)
+    top = ops.at_least(ops.stop_gradient(ops.amax(others, axis, keepdims=True)), ops.least_finite(z))
+    rest = ops.sum(ops.exp(others - top), axis, keepdims=True)  # 1 or more, but for a row without others: 0
+    return ops.take_along(z, index, axis) - top - ops.log(ops.at_least(rest, 1.0))
 
 
 def safe_log(p: Tensor) -> Tensor:
     """log p; below 1e-30 it goes on along its tangent, so that p = 0 costs 70 and keeps a finite gradient."""
-    near = p.clamp(min=1e-30)
-    return near.log() + (p - near) / near
+    ops = ops_of(p)
+    near = ops.at_least(p, 1e-30)
+    return ops.log(near) + (p - near) / near
 
 
 def log_p_of(link: str, z: Tensor, index: Tensor, axis: int) -> Tensor:
     """log p of one class per row, [N, *]."""
-    index = index.unsqueeze(axis)
+    ops = ops_of(z)
+    index = ops.expand_dims(index, axis)
     if link == "softmax":
-        return F.logsigmoid(log_odds(z, index, axis)).squeeze(axis)
-    own = z.gather(axis, index).squeeze(axis)
+        return ops.squeeze(ops.logsigmoid(log_odds(z, index, axis)), axis)
+    own: Tensor = ops.squeeze(ops.take_along(z, index, axis), axis)
     return own if link == "log_prob" else safe_log(own)
 
 
@@ -58,18 +62,22 @@ def log_p_all(link: str, z: Tensor, axis: int) -> Tensor:
         return z
     if link == "prob":
         return safe_log(z)
-    top = z.argmax(axis, keepdim=True)
-    return torch.log_softmax(z, axis).scatter(axis, top, F.logsigmoid(log_odds(z, top, axis)))
+    ops = ops_of(z)
+    top = ops.argmax(z, axis, keepdim=True)
+    logp: Tensor = ops.put_along(ops.log_softmax(z, axis), top, ops.logsigmoid(log_odds(z, top, axis)), axis)
+    return logp
 
 
 def log_p_binary(link: str, z: Tensor, present: bool) -> Tensor:
     """log p of the label's presence, or of its absence, element by element."""
+    ops = ops_of(z)
     if link == "sigmoid":
-        return F.logsigmoid(z if present else -z)
+        return ops.logsigmoid(z if present else -z)
     if present:
         return safe_log(z)
     small = z < 0.5  # there 1 - z rounds; above it is exact
-    return torch.where(small, torch.log1p(-torch.where(small, z, 0.0)), safe_log(1 - torch.where(small, 0.5, z)))
+    near = ops.log1p(-ops.where(small, z, 0.0))
+    return ops.where(small, near, safe_log(1 - ops.where(small, 0.5, z)))
 
 
 def warn_of_probabilities(loss: Any, x: Tensor, axis: int | None, enough: int) -> None:
@@ -77,7 +85,7 @@ def warn_of_probabilities(loss: Any, x: Tensor, axis: int | None, enough: int) -
 
     Each family that has a link sets `loss._warn_of_probabilities` where the link is one of logits.
     """
-    if not (loss._warn_of_probabilities and x.numel() >= enough and may_look(x)):
+    if not (loss._warn_of_probabilities and may_look(x) and x.numel() >= enough):
         return
     loss._warn_of_probabilities = False
     if _looks_like_probabilities(x, axis):

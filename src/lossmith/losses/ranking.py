@@ -71,6 +71,9 @@ class SmoothAPLoss(RankingLoss):
     An item j is ahead of i by ``sigmoid((s_j - s_i) / temperature)``. Towards temperature 0 it is 1 - average
     precision, where no scores are equal; equal ones are half ahead of each other.
 
+    Use it for retrieval that is judged by average precision, with several relevant items in a batch. Not from scratch,
+    far from the right order its slope vanishes: `InfoNCELoss` or `MarginRankingLoss` first.
+
     >>> loss = SmoothAPLoss()
     >>> float(loss(torch.tensor([0.9, 0.8, 0.7]), torch.tensor([1.0, 0.0, 1.0])))   # 1 - (1 + 2 / 3) / 2
     0.1666...

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossmith.arrays import ops_of
 from lossmith.errors import DtypeError, ShapeError
+from lossmith.flow.claim import Claims
 from lossmith.flow.domain import Domain, Interval, NonZero
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import param
@@ -21,11 +23,13 @@ class ResidualLoss(Loss, family="residual"):
     that is not finite or that the loss does not define.
     """
 
+    portable = True
+
     def formula(self, r: Any, xp: Any) -> Any:
         raise NotImplementedError
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
-        return self.formula(inputs[0] - target, torch), None
+        return self.formula(inputs[0] - target, ops_of(target).xp), None
 
 
 class RelativeLoss(Loss, family="residual"):
@@ -36,21 +40,28 @@ class RelativeLoss(Loss, family="residual"):
     that is not finite or that the loss does not define.
     """
 
+    portable = True
+
     def formula(self, input: Any, target: Any, xp: Any) -> Any:
         raise NotImplementedError
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
-        return self.formula(inputs[0], target, torch), None
+        return self.formula(inputs[0], target, ops_of(target).xp), None
 
 
 class MSELoss(ResidualLoss):
     """Squared error: ``r^2``. It estimates the conditional mean.
+
+    Use it where the conditional mean is wanted and errors are about normal. Not with outliers, each of which pulls in
+    proportion to its size: `HuberLoss` or `MAELoss`.
 
     >>> float(MSELoss().formula(torch.tensor(3.0), torch)), float(MSELoss().formula(torch.tensor(-0.5), torch))
     (9.0, 0.25)
 
     Source: Legendre (1805), least squares; the same as ``torch.nn.MSELoss``.
     """
+
+    claims = Claims(convex=True, symmetric=True)
 
     def formula(self, r: Any, xp: Any) -> Any:
         return r * r
@@ -62,6 +73,9 @@ class RMSELoss(ResidualLoss):
     It estimates the conditional mean, in the units of the target. At residual 0 throughout its gradient is 0.
     Only ``reduction="mean"`` has a meaning. In float32 the squares of residuals above 1e19 or below 1e-19 are lost.
 
+    Use it where the loss is to be read in the units of the target; it trains to what `MSELoss` trains to. Not with
+    outliers (`HuberLoss`), nor where single values or `num_items` are needed: `MSELoss`.
+
     >>> float(RMSELoss()(torch.tensor([3.0, 4.0]), torch.zeros(2)))   # sqrt((9 + 16) / 2)
     3.5355...
     >>> float(RMSELoss()(torch.tensor([2.0]), torch.tensor([-1.0])))
@@ -70,23 +84,31 @@ class RMSELoss(ResidualLoss):
     Source: the square root of `MSELoss`; the same as ``sklearn.metrics.root_mean_squared_error``.
     """
 
+    claims = Claims(convex=True, lipschitz=1.0, symmetric=True)
+
     reductions = ("mean",)
 
     def formula(self, r: Any, xp: Any) -> Any:
         return r * r
 
     def finish(self, mean: Tensor) -> Tensor:
-        return torch.where(mean > 0, torch.where(mean > 0, mean, 1.0).sqrt(), mean)  # no infinite slope at 0
+        xp = ops_of(mean).xp
+        return xp.where(mean > 0, xp.sqrt(xp.where(mean > 0, mean, 1.0)), mean)  # no infinite slope at 0
 
 
 class MAELoss(ResidualLoss):
     """Absolute error: ``|r|``. It estimates the conditional median.
+
+    Use it where the conditional median is wanted, or targets have outliers. Not where a mean or a total has to come out
+    right on skewed targets (`MSELoss`), nor where a slope of 1 up to the optimum disturbs: `HuberLoss`.
 
     >>> float(MAELoss().formula(torch.tensor(-3.0), torch)), float(MAELoss().formula(torch.tensor(0.5), torch))
     (3.0, 0.5)
 
     Source: Laplace (1774); the same as ``torch.nn.L1Loss``.
     """
+
+    claims = Claims(convex=True, lipschitz=1.0, symmetric=True, robust=True)
 
     def formula(self, r: Any, xp: Any) -> Any:
         return xp.abs(r)
@@ -97,6 +119,9 @@ class HuberLoss(ResidualLoss):
 
     It estimates a mean that outliers move only so far; delta is in the units of the target.
 
+    Use it for regression with some outliers, with a delta of about the size of an ordinary error. Not where an exact
+    mean or median is wanted, on skewed targets it is neither: `MSELoss` or `MAELoss`.
+
     >>> float(HuberLoss(delta=1.0).formula(torch.tensor(0.5), torch))
     0.125
     >>> float(HuberLoss(delta=2.0).formula(torch.tensor(-5.0), torch))   # 2 * (5 - 1)
@@ -104,6 +129,8 @@ class HuberLoss(ResidualLoss):
 
     Source: Huber (1964), "Robust Estimation of a Location Parameter"; the same as ``torch.nn.HuberLoss``.
     """
+
+    claims = Claims(convex=True, lipschitz=lambda loss: loss.delta, symmetric=True, robust=True)
 
     delta: float = param(default=1.0, gt=0, about="where the square turns into a line")
 
@@ -118,6 +145,9 @@ class SmoothL1Loss(ResidualLoss):
 
     Its slope far away is 1 whatever beta is; beta = 0 is `MAELoss`.
 
+    Use it for box regression, where published settings are stated in beta. Not as a second thing to try beside
+    `HuberLoss`, of which it is 1 / beta: another beta changes the slope near 0, not that of outliers.
+
     >>> float(SmoothL1Loss(beta=1.0).formula(torch.tensor(0.5), torch))
     0.125
     >>> float(SmoothL1Loss(beta=2.0).formula(torch.tensor(-5.0), torch))
@@ -125,6 +155,8 @@ class SmoothL1Loss(ResidualLoss):
 
     Source: Girshick, "Fast R-CNN", arXiv 1504.08083, eq. 3; the same as ``torch.nn.SmoothL1Loss``.
     """
+
+    claims = Claims(convex=True, lipschitz=1.0, symmetric=True, robust=True)
 
     beta: float = param(default=1.0, ge=0, about="where the square turns into a line")
 
@@ -141,6 +173,9 @@ class LogCoshLoss(ResidualLoss):
 
     Smooth everywhere, with slope ``tanh r``; it estimates a value between median and mean.
 
+    Use it for a Huber loss that is smooth and has no parameter, such as in boosting. Not where ordinary errors are far
+    from 1 in size: scale the targets first, or take `HuberLoss`, whose delta does that.
+
     >>> float(LogCoshLoss().formula(torch.tensor(1000.0), torch))   # 1000 - log 2; cosh itself would overflow
     999.3068...
     >>> float(LogCoshLoss().formula(torch.tensor(0.5), torch))
@@ -148,6 +183,8 @@ class LogCoshLoss(ResidualLoss):
 
     Source: Green (1990), "Bayesian reconstructions from emission tomography data", IEEE TMI 9(1).
     """
+
+    claims = Claims(convex=True, lipschitz=1.0, symmetric=True, robust=True)
 
     def formula(self, r: Any, xp: Any) -> Any:
         a = xp.abs(r)
@@ -161,6 +198,9 @@ class QuantileLoss(ResidualLoss):
 
     It estimates the conditional q-quantile; q = 1/2 is half of `MAELoss`.
 
+    Use it for prediction intervals, by two quantiles, or where too low and too high cost differently. Not for an
+    extreme q on few rows, hardly any of which say where it is; for the mean `MSELoss`.
+
     >>> float(QuantileLoss(q=0.75).formula(torch.tensor(-2.0), torch))   # 0.75 * 2: too low
     1.5
     >>> float(QuantileLoss(q=0.75).formula(torch.tensor(2.0), torch))
@@ -168,6 +208,10 @@ class QuantileLoss(ResidualLoss):
 
     Source: Koenker and Bassett (1978), "Regression Quantiles", eq. 1.3.
     """
+
+    claims = Claims(
+        convex=True, lipschitz=lambda loss: max(loss.q, 1 - loss.q), symmetric=lambda loss: loss.q == 0.5, robust=True
+    )
 
     q: float = param(default=0.5, gt=0, lt=1, about="the quantile to estimate")
 
@@ -181,6 +225,9 @@ class ExpectileLoss(ResidualLoss):
 
     It estimates the conditional tau-expectile; tau = 1/2 is half of `MSELoss`.
 
+    Use it for a smooth lean to one side, such as expectiles as a measure of risk. Not where the share of targets below
+    the estimate has to be known (`QuantileLoss`), nor with outliers, which pull as in `MSELoss`.
+
     >>> float(ExpectileLoss(tau=0.75).formula(torch.tensor(-2.0), torch))
     3.0
     >>> float(ExpectileLoss(tau=0.75).formula(torch.tensor(2.0), torch))
@@ -188,6 +235,8 @@ class ExpectileLoss(ResidualLoss):
 
     Source: Newey and Powell (1987), "Asymmetric Least Squares Estimation and Testing", eq. 2.2.
     """
+
+    claims = Claims(convex=True, symmetric=lambda loss: loss.tau == 0.5)
 
     tau: float = param(default=0.5, gt=0, lt=1, about="the expectile to estimate")
 
@@ -200,6 +249,9 @@ class MAPELoss(RelativeLoss):
 
     A target of 0 has no percentage: it raises where values are checked, and costs 0 where they are not.
 
+    Use it where relative errors are what is reported and all targets are well away from 0. Not with targets near 0,
+    which take over, nor for an unbiased forecast, it leans low: `MSLELoss` or `PoissonNLLLoss`.
+
     >>> float(MAPELoss().formula(torch.tensor(3.0), torch.tensor(4.0), torch))
     0.25
     >>> float(MAPELoss().formula(torch.tensor(1.0), torch.tensor(-4.0), torch))
@@ -207,6 +259,8 @@ class MAPELoss(RelativeLoss):
 
     Source: the same as ``sklearn.metrics.mean_absolute_percentage_error`` where no target is 0.
     """
+
+    claims = Claims(convex=True, symmetric=True, robust=True)
 
     target_domain = NonZero()
 
@@ -221,6 +275,9 @@ class SMAPELoss(RelativeLoss):
 
     It runs from 0 to 2.
 
+    Use it to reproduce the metric of a forecasting competition. Not to train from scratch: it is flat far away, and a
+    target of 0 costs 2 whatever the forecast is; `MAELoss`, or `MSLELoss` for relative errors.
+
     >>> float(SMAPELoss().formula(torch.tensor(3.0), torch.tensor(1.0), torch))
     1.0
     >>> float(SMAPELoss().formula(torch.tensor(0.0), torch.tensor(0.0), torch))
@@ -228,6 +285,8 @@ class SMAPELoss(RelativeLoss):
 
     Source: Makridakis (1993), "Accuracy measures: theoretical and practical concerns", eq. 7, without the 100.
     """
+
+    claims = Claims(bounded=2.0, robust=True)
 
     def formula(self, input: Any, target: Any, xp: Any) -> Any:
         a, b, same = xp.abs(input), xp.abs(target), xp.sign(input) * xp.sign(target)
@@ -243,6 +302,9 @@ class MSLELoss(RelativeLoss):
 
     It estimates ``exp(mean of log(1 + target)) - 1``: relative errors count, and too low counts more.
 
+    Use it for positive targets over orders of magnitude, where ratios count. Not where a mean or a total has to come
+    out right, what it estimates lies below the mean: `PoissonNLLLoss`.
+
     >>> float(MSLELoss().formula(torch.tensor(math.e - 1), torch.tensor(0.0), torch))
     1.0
     >>> float(MSLELoss().formula(torch.tensor(3.0), torch.tensor(1.0), torch))   # (log 2)^2
@@ -250,6 +312,8 @@ class MSLELoss(RelativeLoss):
 
     Source: the same as ``sklearn.metrics.mean_squared_log_error``, which asks for at least 0.
     """
+
+    claims = Claims()
 
     input_domain = Interval(-1, open_low=True)
     target_domain = Interval(-1, open_low=True)
@@ -266,6 +330,9 @@ class PoissonNLLLoss(RelativeLoss):
     adds Stirling's ``target log target - target + log(2 pi target) / 2`` for targets above 1, a constant.
     It estimates the conditional mean of a count.
 
+    Use it for counts and rates, on a log scale: it estimates their mean whatever their distribution is. Not to read
+    intervals off where counts vary more than Poisson's variance; without a log scale `MSELoss`.
+
     >>> float(PoissonNLLLoss().formula(torch.tensor(0.0), torch.tensor(3.0), torch))
     1.0
     >>> float(PoissonNLLLoss(log_input=False).formula(torch.tensor(2.0), torch.tensor(1.0), torch))   # 2 - log 2
@@ -273,6 +340,8 @@ class PoissonNLLLoss(RelativeLoss):
 
     Source: McCullagh and Nelder, "Generalized Linear Models" (1989), ch. 6; the same as ``torch.nn.PoissonNLLLoss``.
     """
+
+    claims = Claims(convex=True)
 
     log_input: bool = param(default=True, about="whether the input is the logarithm of the rate")
     full: bool = param(default=False, about="whether to add the constant term, by Stirling's formula")
@@ -297,6 +366,9 @@ class GaussianNLLLoss(RelativeLoss):
     ``full=True`` adds the constant ``log(2 pi) / 2``. It estimates the conditional mean and variance. A variance
     below eps has no gradient: let the network put out ``softplus`` or ``exp`` of something.
 
+    Use it where the spread differs from row to row and is wanted too. Not with outliers, which inflate the variance,
+    nor where learning stalls at a large variance: `MSELoss` first, or `QuantileLoss` for intervals.
+
     >>> float(GaussianNLLLoss()((torch.tensor([3.0]), torch.tensor([1.0])), torch.tensor([1.0])))
     2.0
     >>> float(GaussianNLLLoss()((torch.tensor([2.0]), torch.tensor([4.0])), torch.tensor([2.0])))   # log 2
@@ -306,11 +378,13 @@ class GaussianNLLLoss(RelativeLoss):
     eq. 5; the same as ``torch.nn.GaussianNLLLoss``.
     """
 
+    claims = Claims(symmetric=True)
+
     full: bool = param(default=False, about="whether to add the constant term")
     eps: float = param(default=1e-6, gt=0, about="the least variance")
 
     def formula(self, r: Any, variance: Any, xp: Any) -> Any:
-        v = xp.clip(variance, self.eps, None)
+        v = xp.where(variance < self.eps, self.eps, variance)
         return 0.5 * (xp.log(v) + r * (r / v)) + (0.5 * math.log(2 * math.pi) if self.full else 0.0)
 
     def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
@@ -319,22 +393,21 @@ class GaussianNLLLoss(RelativeLoss):
         mean, variance = (one_tensor("GaussianNLLLoss", x, "mean and variance") for x in input)
         units = elements("GaussianNLLLoss", mean, target)
         floating("GaussianNLLLoss", variance, "variance")
-        if variance.dim() != mean.dim() or any(
-            v not in (1, m) for v, m in zip(variance.shape, mean.shape, strict=True)
-        ):
+        fitting = len(variance.shape) == len(mean.shape)
+        if not fitting or any(v not in (1, m) for v, m in zip(variance.shape, mean.shape, strict=True)):
             raise ShapeError(
                 f"GaussianNLLLoss: the variance must have the mean's shape {list(mean.shape)}, or 1 along some axes; "
                 f"it has shape {list(variance.shape)}"
             )
-        mean = at_least_float32(mean)
-        return (mean, variance.to(mean.dtype).expand(mean.shape)), target.to(mean.dtype), units
+        mean, ops = at_least_float32(mean), ops_of(mean)
+        return (mean, ops.xp.broadcast_to(ops.cast(variance, mean), mean.shape)), ops.cast(target, mean), units
 
     def check(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> None:
         super().check(inputs, target, units)
         Interval(0).check("GaussianNLLLoss", "variance", inputs[1])
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
-        return self.formula(inputs[0] - target, inputs[1], torch), None
+        return self.formula(inputs[0] - target, inputs[1], ops_of(target).xp), None
 
     def sample(self, generator: torch.Generator, units: int = 8) -> tuple[Input, Tensor]:
         mean, target = super().sample(generator, units)

@@ -196,6 +196,9 @@ class NCELoss(SamplingLoss):
     target stays in by default: without it the optimum is another. A class that is never noise (count 0) is
     told apart for certain: as a target it costs 0 and teaches nothing.
 
+    Use it for huge vocabularies where the score of one class should be a log-probability without a softmax. Not where a
+    full softmax fits (`CrossEntropyLoss`), nor for training alone: `SampledSoftmaxLoss` is the usual one.
+
     >>> noise = {"noise": "unigram", "counts": [0, 1, 0], "num_sampled": 4}   # always class 1: k q = 4
     >>> hidden, weight = torch.tensor([[1.0]]), torch.tensor([[0.0], [math.log(4)], [0.0]])
     >>> float(NCELoss(**noise)((hidden, weight), torch.tensor([1])))   # log(4 q) each: 5 log 2
@@ -218,6 +221,8 @@ class NegativeSamplingLoss(SamplingLoss):
 
     It learns vectors, not probabilities: it is least at ``s = log(p / (k q))``, so k and the noise are part of
     what is learnt. Noise that equals the target is left out, as word2vec leaves it out.
+
+    Use it for vectors of words or items. Not where probabilities are wanted: `NCELoss` or `SampledSoftmaxLoss`.
 
     >>> hidden, weight = torch.tensor([[1.0]]), torch.tensor([[math.log(3)], [0.0], [0.0]])
     >>> loss = NegativeSamplingLoss(noise="unigram", counts=[0, 1, 0], num_sampled=4)   # always class 1
@@ -243,6 +248,9 @@ class SampledSoftmaxLoss(SamplingLoss):
     to those of the full softmax as k grows. The target is there for certain: its score is not corrected. With
     ``remove_accidental_hits=False`` it counts as one more draw and is corrected like the noise; the gradient
     converges then too, the value up to a constant.
+
+    Use it to train over more classes than there is memory for logits. Not to evaluate, nor where the logits fit:
+    `CrossEntropyLoss`.
 
     >>> hidden, weight = torch.tensor([[1.0]]), torch.tensor([[math.log(3)], [math.log(6)], [0.0]])
     >>> loss = SampledSoftmaxLoss(noise="unigram", counts=[1, 1, 0], power=0, num_sampled=4, seed=4)

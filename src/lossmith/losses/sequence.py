@@ -209,6 +209,9 @@ class CTCLoss(SequenceLoss):
     the formula even where the input is no log-softmax, and a class that is ruled out, with a score of -inf, makes no
     NaN of it. A target that needs such a class is as infeasible as one with too few frames, but raises nothing.
 
+    Use it for speech and handwriting: labels in the order of the frames, fewer than those, aligned by nobody. Not where
+    the order differs, as in translation: `CrossEntropyLoss` on a decoder's output.
+
     >>> loss = CTCLoss(batch_first=True)
     >>> float(loss(torch.zeros(1, 2, 3), torch.tensor([[1]])))   # 3 of 9 ways: 11, 1-, -1
     1.0986...

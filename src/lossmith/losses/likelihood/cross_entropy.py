@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lossmith.flow.claim import Claims
 from lossmith.flow.parameter import param, weights_or_none
 from lossmith.losses.likelihood.family import LikelihoodLoss
 from lossmith.losses.link import LINKS, Link
@@ -9,6 +10,10 @@ from lossmith.losses.link import LINKS, Link
 
 class CrossEntropyLoss(LikelihoodLoss):
     """Cross-entropy: ``-log p``, the negative log-likelihood of the target. It estimates the probabilities.
+
+    Use it first, for every choice of one class: it estimates probabilities, and a tuned threshold serves most
+    imbalance. Not with many wrong labels (`GeneralizedCrossEntropyLoss`) or labels that go together
+    (`BCEWithLogitsLoss`).
 
     >>> float(CrossEntropyLoss().formula(torch.tensor(0.5).log(), torch))   # log 2
     0.6931...
@@ -20,12 +25,17 @@ class CrossEntropyLoss(LikelihoodLoss):
     weights, as it does for class indices).
     """
 
+    claims = Claims(convex=True, lipschitz=1.0, proper=True, calibrated=True)
+
     def formula(self, logp: Any, xp: Any) -> Any:
         return -logp
 
 
 class NLLLoss(LikelihoodLoss):
     """Cross-entropy of log-probabilities: ``-log p`` where the input is ``log_softmax`` of the scores.
+
+    Use it where a model ends in ``log_softmax``. Not on logits or probabilities: `CrossEntropyLoss`, which also keeps
+    digits that a log-probability near 0 has lost.
 
     >>> float(NLLLoss()(torch.tensor([[0.25, 0.75]]).log(), torch.tensor([1])))   # log(4 / 3)
     0.2876...
@@ -42,6 +52,9 @@ class NLLLoss(LikelihoodLoss):
 class LogLoss(LikelihoodLoss):
     """Log loss: cross-entropy by another name, ``-log p``; the input is logits like `CrossEntropyLoss`'s.
 
+    Use it for cross-entropy under the name that scikit-learn gives it. Not in hope of anything else than
+    `CrossEntropyLoss`, which it is.
+
     >>> float(LogLoss()(torch.tensor([[0.0, 0.0]]), torch.tensor([1])))   # log 2
     0.6931...
     >>> float(LogLoss(link="prob")(torch.tensor([[0.75, 0.25]]), torch.tensor([1])))   # log 4
@@ -55,6 +68,9 @@ class LogLoss(LikelihoodLoss):
 
 class BCELoss(LikelihoodLoss):
     """Binary cross-entropy of probabilities: ``-t log p - (1 - t) log(1 - p)``.
+
+    Use it where a model has to end in a sigmoid. Not where logits are at hand: in float32 a probability is 1 from a
+    logit of 17 on, and `BCEWithLogitsLoss` still sees a difference.
 
     >>> float(BCELoss()(torch.tensor([0.25]), torch.tensor([1.0])))   # log 4
     1.3862...
@@ -71,6 +87,9 @@ class BCELoss(LikelihoodLoss):
 class BCEWithLogitsLoss(LikelihoodLoss):
     """Binary cross-entropy of logits: ``-t log p - (1 - t) log(1 - p)`` with ``p = sigmoid(input)``.
 
+    Use it for two classes by one logit, and for labels that may be present together. Not for one class out of several,
+    which should compete: `CrossEntropyLoss`.
+
     >>> float(BCEWithLogitsLoss()(torch.tensor([0.0]), torch.tensor([1.0])))   # log 2
     0.6931...
     >>> float(BCEWithLogitsLoss()(torch.tensor([200.0]), torch.tensor([0.0])))
@@ -83,8 +102,26 @@ class BCEWithLogitsLoss(LikelihoodLoss):
     formula = CrossEntropyLoss.formula
 
 
+def _share(loss: Any) -> float | None:
+    """Alpha, where it is one number: the share of the positives."""
+    return float(loss.alpha) if loss.alpha is not None and loss.alpha.numel() == 1 else None
+
+
+def _dearer(loss: Any) -> float | None:
+    alpha = _share(loss)
+    return None if alpha is None else max(alpha, 1 - alpha)
+
+
+def _even(loss: Any) -> bool | None:
+    alpha = _share(loss)
+    return None if alpha is None else alpha == 0.5
+
+
 class BalancedCrossEntropyLoss(LikelihoodLoss):
     """Balanced cross-entropy: ``-alpha log p`` on positives, ``-(1 - alpha) log p`` on negatives.
+
+    Use it where a missed positive costs ``alpha / (1 - alpha)`` times a false alarm. Not where p is read as a
+    probability: `BCEWithLogitsLoss`, of which a threshold of ``1 - alpha`` makes the same decisions.
 
     >>> float(BalancedCrossEntropyLoss()(torch.tensor([0.0]), torch.tensor([1.0])))   # 0.75 log 2
     0.5198...
@@ -94,6 +131,8 @@ class BalancedCrossEntropyLoss(LikelihoodLoss):
     Source: Lin et al., "Focal Loss for Dense Object Detection", arXiv 1708.02002, eq. 3; 0.75 is the best alpha of
     its table 1a.
     """
+
+    claims = Claims(convex=True, lipschitz=_dearer, proper=_even, calibrated=_even)
 
     link: Link = param(default="sigmoid", one_of=LINKS)
     alpha: Any = param(

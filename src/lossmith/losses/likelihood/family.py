@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from lossmith.arrays import ops_of
 from lossmith.errors import ParameterError
 from lossmith.flow.domain import Classes, Domain, Interval, Simplex
 from lossmith.flow.labelled import LabelledLoss, scaled
@@ -41,6 +42,7 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
     class indices outside [0, C), targets outside [0, 1] and probabilities that are none.
     """
 
+    portable = True
     link: Link = param(
         default="softmax",
         one_of=LINKS,
@@ -114,28 +116,29 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
         return self._evaluate_rows(z, target, units.axis, units.classes)
 
     def _evaluate_rows(self, z: Tensor, target: Tensor, axis: int, classes: int) -> tuple[Tensor, Tensor | None]:
-        hard = not target.is_floating_point()
+        ops = ops_of(z)
+        hard = not ops.is_floating(target)
         cost, count = self.class_costs(classes, z)
+        own = None if count is None or not hard else ops.entries(count, target)
         if hard and not self.label_smoothing:
-            value = self.formula(log_p_of(self.link, z, target, axis), torch)
-            return scaled(value, None if cost is None else cost[target]), None if count is None else count[target]
-        along = [-1 if a == axis else 1 for a in range(z.dim())]
-        cost, count = (None if c is None else c.view(along) for c in (cost, count))
+            value = self.formula(log_p_of(self.link, z, target, axis), ops.xp)
+            return scaled(value, None if cost is None else ops.entries(cost, target)), own
+        cost, count = (None if c is None else along(c, z, axis) for c in (cost, count))
         logp = log_p_all(self.link, z, axis)
         if not self.label_smoothing:  # soft targets: a class that is ruled out, log p = -inf, has no share; skip it
-            logp = torch.where(target > 0, logp, -1.0)
-        each = self._per_label([self.formula(logp, torch)], [cost], classes, axis)[0]
+            logp = ops.where(target > 0, logp, -1.0)
+        each = self._per_label([self.formula(logp, ops.xp)], [cost], classes, axis)[0]
         if hard:
-            value = each.gather(axis, target.unsqueeze(axis)).squeeze(axis)
-            return value, None if count is None else count.flatten()[target]
-        return (target * each).sum(axis), None if count is None else (target * count).sum(axis)
+            return ops.squeeze(ops.take_along(each, ops.expand_dims(target, axis), axis), axis), own
+        return ops.sum(target * each, axis), None if count is None else ops.sum(target * count, axis)
 
     def _evaluate_binary(self, z: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         costs, (count0, count1) = self.binary_costs(z)
-        t = target.to(z.dtype)
-        seen = [z, z] if self.label_smoothing else [torch.where(t < 1, z, 0.5), torch.where(t > 0, z, 0.5)]
+        ops = ops_of(z)
+        t = ops.cast(target, z)
+        seen = [z, z] if self.label_smoothing else [ops.where(t < 1, z, 0.5), ops.where(t > 0, z, 0.5)]
         formulas = (self.absent, self.formula)
-        losses = [formulas[k](log_p_binary(self.link, seen[k], present=bool(k)), torch) for k in (0, 1)]
+        losses = [formulas[k](log_p_binary(self.link, seen[k], present=bool(k)), ops.xp) for k in (0, 1)]
         absent, present = self._per_label(losses, list(costs), 2)
         return t * present + (1 - t) * absent, None if self.weight is None else t * count1 + (1 - t) * count0
 
@@ -150,7 +153,7 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
         if inside:
             losses = [scaled(f, c) for f, c in zip(losses, costs, strict=True)]
         if self.label_smoothing:
-            total = losses[0] + losses[1] if axis is None else losses[0].sum(axis, keepdim=True)
+            total = losses[0] + losses[1] if axis is None else ops_of(losses[0]).sum(losses[0], axis, keepdims=True)
             losses = [self.smoothed(f, classes, total) for f in losses]
         return losses if inside else [scaled(f, c) for f, c in zip(losses, costs, strict=True)]
 
@@ -164,7 +167,8 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
     def positives(self, target: Tensor, units: Units) -> Tensor:
         if units.axis is None:
             return target
-        return target != 0 if not target.is_floating_point() else 1 - target.select(units.axis, 0)
+        soft = ops_of(target).is_floating(target)
+        return 1 - target[(slice(None),) * units.axis + (0,)] if soft else target != 0
 
     def sample(self, generator: torch.Generator, units: int = 8) -> tuple[Input, Tensor]:
         z = Interval().sample((units,) if self.link in BINARY else (units, 3), generator)
@@ -173,6 +177,12 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
             return (z.sigmoid() if self.link == "binary_prob" else z), labels
         scores = {"softmax": z, "log_prob": z.log_softmax(1), "prob": z.softmax(1)}
         return scores[self.link], Classes(3).sample((units,), generator)
+
+
+def along(vector: Tensor, like: Tensor, axis: int) -> Tensor:
+    """One number per class, shaped to meet `like`, whose classes lie along `axis`."""
+    placed: Tensor = ops_of(vector).reshape(vector, [-1 if a == axis else 1 for a in range(len(like.shape))])
+    return placed
 
 
 def complement(x: Any, xp: Any) -> Any:
@@ -188,9 +198,11 @@ def arranged(
     """Scores and labels in the dtype of the computation, and the units: rows of classes, or elements."""
     input = one_tensor(owner, input)
     units = (rows if over_classes else elements)(owner, input, target)
-    input = at_least_float32(input)
-    if target.dtype != torch.bool:  # as int64, or ignore_index would wrap around in a narrow type
-        target = target.to(input.dtype if target.is_floating_point() else torch.int64)
+    input, ops = at_least_float32(input), ops_of(input)
+    if ops.is_floating(target):
+        target = ops.cast(target, input)
+    elif ops.dtype_name(target) != "bool":  # ignore_index would wrap around in a narrow type
+        target = ops.as_indices(target)
     return (input,), target, units
 
 
@@ -198,4 +210,4 @@ def labels(target: Tensor, units: Units) -> Domain:
     """What a target may be: the presence of a label, class probabilities, class indices."""
     if units.axis is None:
         return Interval(0, 1)
-    return Simplex(units.axis, units.classes) if target.is_floating_point() else Classes(units.classes)
+    return Simplex(units.axis, units.classes) if ops_of(target).is_floating(target) else Classes(units.classes)

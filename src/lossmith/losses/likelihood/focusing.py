@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from lossmith.flow.claim import Claims
 from lossmith.flow.parameter import param
 from lossmith.losses.likelihood.family import LikelihoodLoss, complement
 from lossmith.losses.link import BINARY, Link
@@ -21,6 +22,9 @@ class FocalLoss(LikelihoodLoss):
     gamma = 0 is cross-entropy. For gamma > 0 it does not estimate the probabilities: its p is too timid. A 1 - p
     below 1.2e-38, the least normal number of float32, is taken for that number.
 
+    Use it for dense detection, where easy background outnumbers objects a thousandfold. Not where p is read as a
+    probability, nor as a cure for any imbalance: `CrossEntropyLoss` with a tuned threshold first.
+
     >>> float(FocalLoss(gamma=2.0).formula(torch.tensor(0.9).log(), torch))   # 1/100 of cross-entropy
     0.00105...
     >>> float(FocalLoss(gamma=2.0).formula(torch.tensor(0.5).log(), torch))   # 1/4 of it
@@ -29,16 +33,28 @@ class FocalLoss(LikelihoodLoss):
     Source: Lin et al., "Focal Loss for Dense Object Detection", arXiv 1708.02002, eq. 4 (with `alpha`: eq. 5).
     """
 
+    claims = Claims(
+        convex=lambda loss: loss.gamma == 0, lipschitz=True, proper=lambda loss: loss.gamma == 0, calibrated=True
+    )
+
     gamma: float = param(default=2.0, ge=0, about="how much the easy is left aside; 0 is cross-entropy")
 
     def formula(self, logp: Any, xp: Any) -> Any:
         return -power(-xp.expm1(logp), self.gamma, xp) * logp
 
 
+def steepest(a: float, b: float) -> float:
+    """The least Lipschitz constant of ``-a log p + b (1 - p)`` in the logit: the largest ``(1 - p) (a + b p)``."""
+    return a if b <= a else (a + b) ** 2 / (4 * b)
+
+
 class PolyLoss(LikelihoodLoss):
     """Poly-1: cross-entropy plus ``epsilon (1 - p)``, the first term of its series weighed anew.
 
     epsilon = 0 is cross-entropy; below -1 its minimum would leave p = 1.
+
+    Use it as a change of cross-entropy by one number that can be tuned. Not where p is read as a probability:
+    `CrossEntropyLoss`, which is epsilon = 0.
 
     >>> float(PolyLoss(epsilon=1.0).formula(torch.tensor(0.5).log(), torch))   # log 2 + 1/2
     1.1931...
@@ -47,6 +63,13 @@ class PolyLoss(LikelihoodLoss):
 
     Source: Leng et al., "PolyLoss", arXiv 2204.12511, eq. 6.
     """
+
+    claims = Claims(
+        convex=lambda loss: loss.epsilon <= 1,
+        lipschitz=lambda loss: steepest(1, loss.epsilon),
+        proper=lambda loss: loss.epsilon == 0,
+        calibrated=True,
+    )
 
     epsilon: float = param(default=1.0, ge=-1, about="the weight of 1 - p")
 
@@ -60,6 +83,14 @@ class PolyLoss(LikelihoodLoss):
         return beyond + (1 + self.epsilon) * miss
 
 
+def _both_sides_alike(loss: Any) -> bool:
+    return bool(loss.gamma_neg == loss.gamma_pos and loss.clip == 0)
+
+
+def _is_bce(loss: Any) -> bool:
+    return _both_sides_alike(loss) and loss.gamma_pos == 0
+
+
 class AsymmetricLoss(LikelihoodLoss):
     """Focal loss with two foci: ``-(1 - p)^gamma_pos log p`` if a label is present, else ``-m^gamma_neg log(1 - m)``.
 
@@ -68,6 +99,9 @@ class AsymmetricLoss(LikelihoodLoss):
     less (the paper takes those for wrong labels). A present label pulls however wrong it is: nothing is clamped.
     gamma_neg = gamma_pos = 0 with clip = 0 is binary cross-entropy. The paper sums over labels; divide as you like
     with `normalizer` or `num_items`.
+
+    Use it for many labels of which few are present and some are missing from the targets. Not where p is read as a
+    probability, nor with 1/2 as the threshold, which it does not train for: `BCEWithLogitsLoss`.
 
     >>> loss = AsymmetricLoss(gamma_neg=1.0, gamma_pos=2.0, clip=0.25, reduction="none")
     >>> loss(torch.tensor([0.0, 0.0]), torch.tensor([1.0, 0.0]))   # log(2) / 4, and m = 1/4: log(4 / 3) / 4
@@ -78,6 +112,8 @@ class AsymmetricLoss(LikelihoodLoss):
     Source: Ridnik et al., "Asymmetric Loss For Multi-Label Classification", arXiv 2009.14119, eq. 4 to 7. The
     authors' code holds the factors in front of the logarithms constant in the gradient by default; here they are not.
     """
+
+    claims = Claims(convex=_is_bce, lipschitz=True, proper=_is_bce, calibrated=_both_sides_alike)
 
     link: Link = param(default="sigmoid", one_of=BINARY, about="what the input is: logits, or probabilities of labels")
     gamma_neg: float = param(default=4.0, ge=0, about="how much easy absent labels are left aside")
@@ -95,6 +131,11 @@ class AsymmetricLoss(LikelihoodLoss):
         return xp.where(logp < edge, -power(shifted, self.gamma_neg, xp) * rest, xp.zeros_like(logp))
 
 
+def _dsc_decides(loss: Any) -> bool | None:
+    """At p = 1/2 the slope has the right sign as long as alpha < 1; one-sided, p = 1 costs an absent label nothing."""
+    return loss.alpha < 1 and (not loss.one_sided or (None if loss.alpha == 0 else False))
+
+
 class DSCLoss(LikelihoodLoss):
     """Self-adjusting Dice loss: ``1 - (2 q + smooth) / (q + 1 + smooth)`` with ``q = (1 - p)^alpha p``.
 
@@ -110,6 +151,9 @@ class DSCLoss(LikelihoodLoss):
     Here alpha is the paper's, not a class cost: for those use `weight` (with ``normalizer="count"`` they stay out of
     the mean's denominator) or, binary, `pos_weight`.
 
+    Use it to reproduce work on imbalanced tagging that is stated in it. Not with alpha near 1, which trains to p = 1/2,
+    nor for probabilities: `CrossEntropyLoss`; for the overlap of a region `DiceLoss`.
+
     >>> float(DSCLoss(alpha=0.0).formula(torch.tensor(0.5).log(), torch))   # 1 - 2 / 2.5
     0.2...
     >>> loss = DSCLoss(alpha=0.0, link="sigmoid", reduction="none")
@@ -120,6 +164,8 @@ class DSCLoss(LikelihoodLoss):
 
     Source: Li et al., "Dice Loss for Data-imbalanced NLP Tasks", arXiv 1911.02855, section 3.4 (DSC).
     """
+
+    claims = Claims(lipschitz=True, bounded=lambda loss: 1 / (1 + loss.smooth), calibrated=_dsc_decides)
 
     alpha: float = param(default=0.01, ge=0, about="how much the easy is left aside; it is least at 1 / (1 + alpha)")
     smooth: float = param(default=1.0, gt=0, about="what is added above and below; the paper's gamma")

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossmith.arrays import ops_of
+from lossmith.flow.claim import Claims
 from lossmith.flow.domain import Classes, Domain, Interval
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import integer_or_none, param
@@ -21,6 +23,7 @@ class PartitionLoss(Loss, family="likelihood"):
     [0, C).
     """
 
+    portable = True
     ignore_index: int | None = param(
         default=-100, read=integer_or_none, rule="an integer or None", about="units with this target do not count"
     )
@@ -38,7 +41,8 @@ class PartitionLoss(Loss, family="likelihood"):
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         assert units.axis is not None
-        return self.formula(inputs[0].logsumexp(units.axis), torch), None
+        ops = ops_of(inputs[0])
+        return self.formula(ops.logsumexp(inputs[0], units.axis), ops.xp), None
 
     def sample(self, generator: torch.Generator, units: int = 8) -> tuple[Input, Tensor]:
         return Interval().sample((units, 3), generator), Classes(3).sample((units,), generator)
@@ -50,6 +54,9 @@ class ZLoss(PartitionLoss):
     A softmax does not see a constant that is added to all logits; this does, and is least where they are normalised
     log-probabilities. It goes with a cross-entropy, at a small weight: ``create("cross_entropy + 0.0001*z")``.
 
+    Use it beside a cross-entropy in large or half-precision training, at a weight of about 1e-4. Not alone: it does not
+    look at the target; the loss to train with is `CrossEntropyLoss`.
+
     >>> float(ZLoss()(torch.tensor([[0.0, 0.0]]), torch.tensor([1])))   # (log 2)^2
     0.4804...
     >>> float(ZLoss()(torch.tensor([[3.0, 3.0, 3.0, 3.0]]), torch.tensor([0])))   # (3 + log 4)^2
@@ -58,6 +65,8 @@ class ZLoss(PartitionLoss):
     Source: Zoph et al., "ST-MoE", arXiv 2202.08906, eq. 5 (there of a router's logits); before it Chowdhery et al.,
     "PaLM", arXiv 2204.02311, section 5, with weight 1e-4.
     """
+
+    claims = Claims()
 
     def formula(self, logz: Any, xp: Any) -> Any:
         return logz * logz

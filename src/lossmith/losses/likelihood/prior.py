@@ -4,12 +4,14 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from lossmith.arrays import ops_of
 from lossmith.errors import DtypeError, ParameterError, ShapeError
+from lossmith.flow.claim import Claims
 from lossmith.flow.domain import may_look
 from lossmith.flow.parameter import param, weights_or_none
 from lossmith.flow.units import Units
 from lossmith.losses.likelihood.cross_entropy import CrossEntropyLoss
-from lossmith.losses.likelihood.family import LikelihoodLoss
+from lossmith.losses.likelihood.family import LikelihoodLoss, along
 from lossmith.losses.link import Link
 
 
@@ -21,6 +23,8 @@ class PriorLoss(LikelihoodLoss, family="likelihood"):
     or the counts, `DomainError` for class indices outside [0, C), `ParameterError` for a class that was never seen: it
     has no frequency to go by (give it the count that you would expect, such as 1, or leave the class out).
     """
+
+    example: ClassVar[dict[str, Any]] = {"counts": (50.0, 5.0, 500.0)}
 
     link: Link = param(default="softmax", one_of=("softmax",), about="what the input is: logits over classes")
     counts: Any = param(
@@ -68,13 +72,24 @@ class PriorLoss(LikelihoodLoss, family="likelihood"):
                 f"{type(self).__name__}: {name} must have one number per class, shape [{units.classes}]; "
                 f"it has shape {list(seen.shape)}"
             )
-        assert isinstance(seen, Tensor)
-        return seen.to(like)
+        on: Tensor = ops_of(like).constant(seen, like)
+        return on
 
 
 def shifted(z: Tensor, axis: int) -> Tensor:
     """The scores with their largest at 0, which a softmax does not see: what is added then loses no digits."""
-    return z - z.amax(axis, keepdim=True).detach()
+    ops = ops_of(z)
+    return z - ops.stop_gradient(ops.amax(z, axis, keepdims=True))
+
+
+def _level(loss: Any) -> bool:
+    """Whether all classes were seen equally often."""
+    seen = loss.prior if loss.counts is None else loss.counts
+    return bool(seen.min() == seen.max())
+
+
+def _unmoved(loss: Any) -> bool:
+    return loss.tau == 0 or _level(loss)
 
 
 class LogitAdjustedLoss(PriorLoss):
@@ -82,6 +97,9 @@ class LogitAdjustedLoss(PriorLoss):
 
     In use the logits stay as they are: the argmax of z then has the least balanced error, for tau = 1. It suits
     targets that are class probabilities as well.
+
+    Use it on classes with a long tail where balanced accuracy counts. Not where overall accuracy or the probabilities
+    of the training mix count: `CrossEntropyLoss`; with ``tau log prior`` added in use, its scores serve both.
 
     >>> loss = LogitAdjustedLoss(counts=[90.0, 10.0])
     >>> float(loss(torch.tensor([[0.0, 0.0]]), torch.tensor([1])))   # log 10: the logits alone say 1/2
@@ -92,14 +110,27 @@ class LogitAdjustedLoss(PriorLoss):
     Source: Menon et al., "Long-tail learning via logit adjustment", arXiv 2007.07314, eq. 10.
     """
 
+    claims = Claims(convex=True, lipschitz=1.0, proper=_unmoved, calibrated=_unmoved)
+
     tau: float = param(default=1.0, ge=0, about="how much of the prior is heard; 0 is cross-entropy")
-    example: ClassVar[dict[str, Any]] = {"counts": (50.0, 5.0, 500.0)}
     formula = CrossEntropyLoss.formula
 
     def adjust(self, z: Tensor, target: Tensor, units: Units) -> Tensor:
         assert units.axis is not None
-        prior = self.seen(units, z).log().view([-1 if a == units.axis else 1 for a in range(z.dim())])
-        return shifted(z, units.axis) + self.tau * prior
+        return shifted(z, units.axis) + self.tau * along(ops_of(z).log(self.seen(units, z)), z, units.axis)
+
+
+def _decides(loss: Any) -> bool | None:
+    """A margin moves the decision; far beyond what scale tells apart by less than can be seen."""
+    return loss.margin == 0 or (None if _level(loss) or loss.scale * loss.margin > 20 else False)
+
+
+def _scale(loss: Any) -> float:
+    return float(loss.scale)
+
+
+def _is_cross_entropy(loss: Any) -> bool:
+    return bool(loss.margin == 0 and loss.scale == 1)
 
 
 class LDAMLoss(PriorLoss):
@@ -108,6 +139,9 @@ class LDAMLoss(PriorLoss):
     The score of the target is lowered by the margin of its class, ``Delta_j = margin (least count / n_j)^(1/4)``,
     before the softmax; e_y is 1 at the target and 0 elsewhere. The scores are meant to be cosines (weights and
     features of length 1), which `scale` spreads. Targets are class indices: a mixture has no one margin.
+
+    Use it on classes with a long tail, with a cosine classifier and, as in the paper, weights late in training. Not on
+    ordinary logits, which `scale` blows up, nor for probabilities: `LogitAdjustedLoss`.
 
     >>> loss = LDAMLoss(counts=[16.0, 1.0], margin=0.5, scale=2.0)
     >>> float(loss(torch.tensor([[0.0, 0.0]]), torch.tensor([1])))   # log(1 + e^(2 / 2))
@@ -119,17 +153,20 @@ class LDAMLoss(PriorLoss):
     section 3.2 (LDAM); `margin`, the largest Delta, stands for its C, as in the authors' code.
     """
 
+    claims = Claims(convex=True, lipschitz=_scale, proper=_is_cross_entropy, calibrated=_decides)
+
     margin: float = param(default=0.5, ge=0, about="the margin of the rarest class; 0 is cross-entropy of scale z")
     scale: float = param(default=30.0, gt=0, about="what the scores are multiplied by")
-    example: ClassVar[dict[str, Any]] = {"counts": (50.0, 5.0, 500.0)}
     formula = CrossEntropyLoss.formula
 
     def adjust(self, z: Tensor, target: Tensor, units: Units) -> Tensor:
-        if units.axis is None or target.is_floating_point():
+        ops = ops_of(z)
+        if units.axis is None or ops.is_floating(target):
             raise DtypeError(
                 f"LDAMLoss: target must be class indices (int64), each with its margin; it is "
-                f"{str(target.dtype)[6:]} of shape {list(target.shape)}"
+                f"{ops.dtype_name(target)} of shape {list(target.shape)}"
             )
-        seen, own = self.seen(units, z), target.unsqueeze(units.axis)
-        margins = self.margin * (seen.min() / seen) ** 0.25
-        return self.scale * shifted(z, units.axis).scatter_add(units.axis, own, -margins[own])
+        seen, own = self.seen(units, z), ops.expand_dims(target, units.axis)
+        margins = self.margin * (ops.amin(seen) / seen) ** 0.25
+        z = shifted(z, units.axis)
+        return self.scale * (z - ops.one_hot(own, z, units.axis) * along(margins, z, units.axis))

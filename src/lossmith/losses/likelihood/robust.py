@@ -2,14 +2,19 @@
 
 from typing import Any
 
+from lossmith.flow.claim import Claims
 from lossmith.flow.parameter import param
 from lossmith.losses.likelihood.family import LikelihoodLoss, complement
+from lossmith.losses.likelihood.focusing import steepest
 
 
 class GeneralizedCrossEntropyLoss(LikelihoodLoss):
     """Generalised cross-entropy: ``(1 - p^q) / q``, which bounds what one wrong label can cost by 1 / q.
 
     q -> 0 is cross-entropy, q = 1 the mean absolute error of p. It resists wrong labels.
+
+    Use it with a share of wrong labels, such as those of a crowd or of the web. Not on clean labels, where it learns
+    slowly because hard examples hardly pull, nor for probabilities: `CrossEntropyLoss`.
 
     >>> float(GeneralizedCrossEntropyLoss(q=0.5).formula(torch.tensor(0.25).log(), torch))   # (1 - 1/2) / (1/2)
     1.0
@@ -18,6 +23,13 @@ class GeneralizedCrossEntropyLoss(LikelihoodLoss):
 
     Source: Zhang and Sabuncu, "Generalized Cross Entropy Loss", arXiv 1805.07836, eq. 6.
     """
+
+    claims = Claims(
+        lipschitz=lambda loss: (loss.q / (1 + loss.q)) ** loss.q / (1 + loss.q),
+        bounded=lambda loss: 1 / loss.q,
+        calibrated=True,
+        robust=lambda loss: loss.q == 1,
+    )
 
     q: float = param(default=0.7, gt=0, le=1, about="how much wrong labels are resisted")
 
@@ -32,6 +44,9 @@ class SymmetricCrossEntropyLoss(LikelihoodLoss):
     labels, the first one learns; alpha = 1, beta = 0 is cross-entropy. Here alpha is the paper's, not a class cost:
     for those use `weight` (with ``normalizer="count"`` they stay out of the mean's denominator).
 
+    Use it with wrong labels where `GeneralizedCrossEntropyLoss` learns too slowly. Not on clean labels, nor where p is
+    read as a probability: `CrossEntropyLoss`.
+
     >>> loss = SymmetricCrossEntropyLoss(alpha=1.0, beta=0.5)
     >>> float(loss.formula(torch.tensor(0.25).log(), torch))   # log 4 + 1/2 * 4 * 3/4
     2.8862...
@@ -41,6 +56,15 @@ class SymmetricCrossEntropyLoss(LikelihoodLoss):
     Source: Wang et al., "Symmetric Cross Entropy for Robust Learning with Noisy Labels", arXiv 1908.06112, section
     3 (SL); alpha and beta are those of the authors' code for CIFAR-10.
     """
+
+    claims = Claims(
+        convex=lambda loss: -loss.beta * loss.A <= loss.alpha,
+        lipschitz=lambda loss: steepest(loss.alpha, -loss.beta * loss.A),
+        bounded=lambda loss: loss.alpha == 0 and -loss.beta * loss.A,
+        proper=lambda loss: loss.beta == 0 and loss.alpha > 0,
+        calibrated=lambda loss: loss.alpha > 0 or loss.beta > 0,
+        robust=lambda loss: loss.alpha == 0,
+    )
 
     alpha: float = param(default=0.1, ge=0, about="the weight of cross-entropy")
     beta: float = param(default=1.0, ge=0, about="the weight of the reverse cross-entropy")

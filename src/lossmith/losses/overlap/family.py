@@ -4,14 +4,13 @@ With the probability p of a class and its share t of the target at each pixel, `
 ``fp = sum p (1 - t)`` and ``fn = sum (1 - p) t``: one of each per class, of a sample or of the whole batch.
 """
 
-import math
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from lossmith.arrays import ops_of
 from lossmith.errors import ParameterError, ShapeError
 from lossmith.flow.domain import Classes, Domain, Interval
 from lossmith.flow.loss import Input, Loss
@@ -38,6 +37,7 @@ class RegionLoss(Loss, family="overlap"):
     indices outside [0, C), targets outside [0, 1] and probabilities that are none.
     """
 
+    portable = True
     link: Link = param(
         default="softmax",
         one_of=LINKS,
@@ -101,38 +101,40 @@ class RegionLoss(Loss, family="overlap"):
     def classwise(self, x: Tensor, target: Tensor, units: Units) -> tuple[Tensor, Tensor, Tensor | None]:
         """`x` and target as [N, C, *], and the weight of each pixel, [N, 1, *] or [N, C, *] (None: all weigh 1)."""
         weight = units.weight
-        if x.dim() == 1:
+        ops = ops_of(x)
+        if len(x.shape) == 1:
             x, target, weight = x[:, None], target[:, None], None if weight is None else weight[:, None]
         if units.axis is not None:
-            weight = None if weight is None else weight.unsqueeze(1)
-            if target.dim() < x.dim():
-                target = x.new_zeros(()).expand(x.shape).scatter(1, target.unsqueeze(1), 1.0)
+            weight = None if weight is None else ops.expand_dims(weight, 1)
+            if len(target.shape) < len(x.shape):
+                target = ops.one_hot(ops.expand_dims(target, 1), x, 1)
         if not self.include_background:
             x, target = x[:, 1:], target[:, 1:]
             weight = weight if weight is None or weight.shape[1] == 1 else weight[:, 1:]
-        return x, target.to(x.dtype), weight
+        return x, ops.cast(target, x), weight
 
     def values(
         self, input: Input, target: Tensor | None, mask: Tensor | None = None, sample_weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         inputs, ready, units = self.admit(input, target, mask, sample_weight)
         weight = units.weight
-        of_samples = sample_weight is not None and sample_weight.dim() == 1 and self.per == "sample"
+        of_samples = sample_weight is not None and len(sample_weight.shape) == 1 and self.per == "sample"
         if weight is None or of_samples:
-            weight = None if units.keep is None else units.keep.to(inputs[0].dtype)
+            weight = None if units.keep is None else ops_of(units.keep).cast(units.keep, inputs[0])
         value, seen = self.evaluate(inputs, ready, replace(units, weight=weight))
         assert seen is not None
         return self.weighed(value, seen, sample_weight if of_samples else None)
 
     def weighed(self, value: Tensor, seen: Tensor, sample_weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The values, [N, C] or [C], times their weights where any pixel was `seen`, and what a mean divides by."""
-        factor = torch.ones_like(value)
+        ops = ops_of(value)
+        factor = ops.ones_like(value)
         if self.weight is not None:
-            factor = factor * self.weight.to(value)[0 if self.include_background else 1 :]
+            factor = factor * ops.constant(self.weight, value)[0 if self.include_background else 1 :]
         if sample_weight is not None:
-            factor = factor * sample_weight.to(value)[:, None]
-        share = torch.ones_like(value) if self.normalizer == "count" else factor
-        return torch.where(seen, value * factor, 0.0), torch.where(seen, share, 0.0)
+            factor = factor * ops.cast(sample_weight, value)[:, None]
+        share = ops.ones_like(value) if self.normalizer == "count" else factor
+        return ops.where(seen, value * factor, 0.0), ops.where(seen, share, 0.0)
 
     def reduce(self, partial: Partial, *, num_items: float | Tensor | None = None) -> Tensor:
         if num_items is not None and self.per == "batch":
@@ -179,36 +181,37 @@ class OverlapLoss(RegionLoss, family="overlap"):
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor]:
         counts = self.counts(inputs, target, units)
         if self.per == "batch":
-            counts = Partial(counts.total.sum(1), counts.weight.sum(0))
+            counts = pooled(counts)
             if self.process_group is not None:
                 counts = counts.all_reduce(self.process_group)
         return self.of_counts(counts)
 
     def counts(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> Partial:
         """tp, fp and fn of every sample and class, [3, N, C], and the weight of the pixels that were seen, [N, C]."""
-        p = probability(self.link, inputs[0])
+        p, ops = probability(self.link, inputs[0]), ops_of(inputs[0])
         p, t, v = self.classwise(p, target, units)
-        pixels = tuple(range(2, p.dim()))
+        pixels = tuple(range(2, len(p.shape)))
 
         def total(x: Tensor) -> Tensor:
-            return x.sum(pixels) if pixels else x  # the sum over no axes would be that over all
+            return ops.sum(x, pixels) if pixels else x  # over no axes would be over all
 
-        seen = p.new_full(p.shape[:2], math.prod(p.shape[2:])) if v is None else total(v).expand(p.shape[:2])
+        seen = ops.count(p, pixels) if v is None else ops.count(p, pixels) * 0 + total(v)
         own = p if v is None else v * p
         if self.squared:
             miss = (p - t) ** 2 if v is None else v * (p - t) ** 2
             missed = total(miss * t)
-            return Partial(torch.stack([total(own * t), total(miss) - missed, missed]), seen)
+            return Partial(ops.stack([total(own * t), total(miss) - missed, missed]), seen)
         found = total(own * t)
-        rest = torch.stack([total(own), total(t if v is None else v * t)]) - found
-        rest = rest + (-rest).clamp(min=0).detach()  # rounding leaves no negative count, and the gradient stays
-        return Partial(torch.cat([found[None], rest]), seen)
+        rest = ops.stack([total(own), total(t if v is None else v * t)]) - found
+        rest = rest + ops.stop_gradient(ops.at_least(-rest, 0.0))  # rounding leaves no negative count, and a gradient
+        return Partial(ops.concatenate([found[None], rest]), seen)
 
     def of_counts(self, counts: Partial) -> tuple[Tensor, Tensor]:
         """The formula, and which of its values had any pixel to see."""
         seen = counts.weight > 0
-        tp, fp, fn = counts.total
-        return self.formula(tp, fp, fn, torch), seen.any(-1, keepdim=True) if self.pools_classes else seen
+        ops = ops_of(seen)
+        tp, fp, fn = (counts.total[k] for k in range(3))
+        return self.formula(tp, fp, fn, ops.xp), ops.xp.any(seen, -1, keepdims=True) if self.pools_classes else seen
 
     def partial(
         self,
@@ -223,9 +226,9 @@ class OverlapLoss(RegionLoss, family="overlap"):
             return super().partial(input, target, mask=mask, sample_weight=sample_weight)
         inputs, ready, units = self.admit(input, target, mask, sample_weight)
         if units.weight is None and units.keep is not None:
-            units = replace(units, weight=units.keep.to(inputs[0].dtype))
+            units = replace(units, weight=ops_of(units.keep).cast(units.keep, inputs[0]))
         counts = self.counts(inputs, ready, units)
-        return Partial(counts.total.sum(1), counts.weight.sum(0))
+        return pooled(counts)
 
     def reduce(self, partial: Partial, *, num_items: float | Tensor | None = None) -> Tensor:
         if self.per == "sample" or num_items is not None:
@@ -233,9 +236,16 @@ class OverlapLoss(RegionLoss, family="overlap"):
         if self.process_group is not None:
             partial = partial.all_reduce(self.process_group)
         value, share = self.weighed(*self.of_counts(partial))
+        ops = ops_of(value)
         if self.reduction == "sum":
-            return value.sum()
-        return divide(value.sum(), self.normalizer if isinstance(self.normalizer, float) else share.sum())
+            return ops.sum(value)
+        return divide(ops.sum(value), self.normalizer if isinstance(self.normalizer, float) else ops.sum(share))
+
+
+def pooled(counts: Partial) -> Partial:
+    """The counts of all samples together."""
+    ops = ops_of(counts.weight)
+    return Partial(ops.sum(counts.total, 1), ops.sum(counts.weight, 0))
 
 
 class _Centred(torch.autograd.Function):
@@ -264,15 +274,15 @@ def probability(link: str, x: Tensor) -> Tensor:
     it every confident mistake. Only differences of the g count, so the g of the class above 1/2 is subtracted first.
     The same comes of adding ``1 - sum p``, which is 0, to the p of that class: so written a compiler fuses it.
     """
+    ops = ops_of(x)
     if link == "sigmoid":
-        return F.logsigmoid(x).exp()
+        return ops.exp(ops.logsigmoid(x))
     if link != "softmax":
-        return x.exp() if link == "log_prob" else x
-    p = x.softmax(1)
-    if torch.compiler.is_compiling():
-        return p + p.detach().round() * (1 - p.sum(1, keepdim=True))
-    centred: Tensor = _Centred.apply(p)  # type: ignore[no-untyped-call]
-    return centred
+        return ops.exp(x) if link == "log_prob" else x
+    p = ops.softmax(x, 1)
+    if isinstance(p, Tensor) and not torch.compiler.is_compiling():
+        return _Centred.apply(p)  # type: ignore[no-untyped-call]
+    return p + ops.round(ops.stop_gradient(p)) * (1 - ops.sum(p, 1, keepdims=True))
 
 
 def pictures(link: str, generator: torch.Generator, samples: int) -> tuple[Tensor, Tensor]:

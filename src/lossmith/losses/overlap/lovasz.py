@@ -9,11 +9,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from lossmith.arrays import ops_of
+from lossmith.flow.claim import Claims
 from lossmith.flow.domain import Domain
 from lossmith.flow.loss import Input
 from lossmith.flow.parameter import param
 from lossmith.flow.units import Units
 from lossmith.losses.link import BINARY
+from lossmith.losses.margin import positive_part
 from lossmith.losses.overlap.family import RegionLoss, pictures, probability
 
 
@@ -43,6 +46,9 @@ class LovaszLoss(RegionLoss):
     Where every error is 0 or 1 it is the Jaccard loss itself. Targets are hard, class indices or 0 and 1.
     With ``per="batch"`` the ranks of a `process_group` gather their pixels, and partials do not merge.
 
+    Use it to finish a training that is judged by intersection over union, after a cross-entropy. Not from scratch, nor
+    where sorting all pixels is too slow: `JaccardLoss`.
+
     >>> z, t = torch.tensor([[[2.0, -3.0, 0.5]]]), torch.tensor([[[1.0, 0.0, 1.0]]])
     >>> float(LovaszLoss(link="sigmoid")(z, t))   # one error, 1/2, of a pixel that is half of the region: 1/2 * 1/2
     0.25
@@ -53,6 +59,8 @@ class LovaszLoss(RegionLoss):
     Source: Berman et al., "The Lovasz-Softmax loss", arXiv 1705.08790, section 3, algorithm 1. The mean is over
     all values that count; the authors' code with per_image=True takes that of each picture first.
     """
+
+    claims = Claims(bounded=lambda loss: loss.link != "sigmoid" and 1.0)
 
     classes: str | None = param(
         default=None,
@@ -67,19 +75,20 @@ class LovaszLoss(RegionLoss):
         return "unit" if self.per == "sample" else "set"
 
     def legal_target(self, target: Tensor, units: Units) -> Domain | None:
-        return _Hard() if target.is_floating_point() or units.axis is None else super().legal_target(target, units)
+        indices = units.axis is not None and not ops_of(target).is_floating(target)
+        return super().legal_target(target, units) if indices else _Hard()
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor]:
-        hinge = self.link == "sigmoid"
+        hinge, ops = self.link == "sigmoid", ops_of(target)
         x, t, v = self.classwise(inputs[0] if hinge else probability(self.link, inputs[0]), target, units)
-        errors = (1 - (2 * t - 1) * x).relu() if hinge else t + (1 - 2 * t) * x
-        v = torch.ones_like(t) if v is None else v.expand(t.shape)
+        errors = positive_part(1 - (2 * t - 1) * x, ops.xp) if hinge else t + (1 - 2 * t) * x
+        v = ops.ones_like(t) if v is None else v * ops.ones_like(t)
         if self.per == "batch":
-            errors, t, v = (each.transpose(0, 1).flatten(1) for each in (errors, t, v))
+            errors, t, v = (ops.flat(ops.swapaxes(each, 0, 1), 1) for each in (errors, t, v))
         else:
-            errors, t, v = (each.flatten(2) for each in (errors, t, v))
+            errors, t, v = (ops.flat(each, 2) for each in (errors, t, v))
         only_present = self.classes == "present" or (self.classes is None and self.link not in BINARY)
-        seen = ((v * t if only_present else v) > 0).any(-1)
+        seen = ops.xp.any((v * t if only_present else v) > 0, -1)
         return extension(errors, t, v), seen
 
     def sample(self, generator: torch.Generator, units: int = 8) -> tuple[Input, Tensor]:
@@ -95,13 +104,14 @@ def extension(errors: Tensor, region: Tensor, weight: Tensor) -> Tensor:
     A step ``J_k - J_{k-1}`` is written as the quotient that it is, ``v / U_k`` for a pixel of the region and
     ``v I / (U_k U_{k-1})`` for one outside: with a million pixels the difference would keep one digit in float32.
     """
-    errors, order = errors.sort(dim=-1, descending=True)
-    region, weight = region.gather(-1, order), weight.gather(-1, order)
+    ops = ops_of(errors)
+    errors, order = ops.sorted_down(errors)
+    region, weight = (ops.reordered(each, order) for each in (region, weight))
     inside, outside = weight * region, weight * (1 - region)
-    size = inside.sum(-1, keepdim=True)
-    left = (size - inside.cumsum(-1)).clamp(min=0)  # intersection: what of the region is not missed yet
-    union = size + outside.cumsum(-1)
+    size = ops.sum(inside, -1, keepdims=True)
+    left = ops.at_least(size - ops.cumsum(inside, -1), 0.0)  # intersection: what of the region is not missed yet
+    union = size + ops.cumsum(outside, -1)
     before = union - outside
-    ratio = torch.where(before > 0, left / torch.where(before > 0, before, 1.0), 1.0)
-    steps = (inside + outside * ratio) / torch.where(union > 0, union, 1.0)
-    return (errors * steps).sum(-1)
+    ratio = ops.where(before > 0, left / ops.where(before > 0, before, 1.0), 1.0)
+    steps = (inside + outside * ratio) / ops.where(union > 0, union, 1.0)
+    return ops.sum(errors * steps, -1)

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import ParameterError
-from lossmith.flow.loss import Input
+from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import integer_or_none, param, weights_or_none
 from lossmith.flow.partial import Partials
 from lossmith.flow.sum import Composition, WeightedSum
-from lossmith.flow.units import at_least_float32
 from lossmith.losses.likelihood import FocalLoss
 from lossmith.losses.link import BINARY, LINKS, Link
 from lossmith.losses.overlap.family import pictures
@@ -61,6 +60,9 @@ class FocalDiceLoss(PixelAndRegionLoss):
 
     The first is over pixels, the second over samples and classes. Other factors are a sum: ``"focal + 0.5*dice"``.
 
+    Use it for organs or lesions of very different sizes, where Dice alone starts badly. Not where p is read as a
+    probability (`CrossEntropyLoss`), nor before ``cross_entropy + dice``, which has less to tune.
+
     >>> float(FocalDiceLoss()(torch.zeros(1, 2, 4), torch.tensor([[0, 0, 1, 1]])))   # log(2) / 4 + 1 - 4 / (4 + 2)
     0.5066...
     >>> float(FocalDiceLoss(gamma=0, smooth=0)(torch.zeros(1, 2, 4), torch.tensor([[0, 0, 1, 1]])))   # log 2 + 1/2
@@ -99,6 +101,9 @@ class UnifiedFocalLoss(PixelAndRegionLoss):
     easy pixels and from well found regions at once. It is the symmetric form of the paper. With labels of their own
     (link "sigmoid") the pixels outside a label have 1 - delta, and only the inside is a region.
 
+    Use it where pixels and regions are imbalanced and one gamma is to serve both. Not where p is read as a probability
+    (`CrossEntropyLoss`), nor untuned: ``cross_entropy + dice`` is the usual base line.
+
     >>> z, y = torch.zeros(1, 2, 4), torch.tensor([[0, 0, 1, 1]])
     >>> float(UnifiedFocalLoss(smooth=0)(z, y))   # (log(2) r / 2 + r) / 2, r = 0.5^0.5
     0.4760...
@@ -124,10 +129,10 @@ class UnifiedFocalLoss(PixelAndRegionLoss):
         alpha = None if self.link not in BINARY and isinstance(costs, float) else costs  # known with the first input
         return FocalLoss(gamma=self.gamma, alpha=alpha, link=self.link, **self.shared())
 
-    def partial(self, input: Input, target: Tensor | None = None, **options: Any) -> Partials:  # type: ignore[override]
-        if not isinstance(input, Tensor) or input.dim() < 2 or self.link in BINARY:
-            return super().partial(input, target, **options)
-        costs = at_least_float32(input.new_ones(input.shape[1:2])) * self.delta
+    def terms(self, input: Input) -> list[tuple[float, Loss]]:
+        (share, _), region = self.sum.terms
+        if isinstance(input, tuple | list) or len(input.shape) < 2 or self.link in BINARY:
+            return super().terms(input)
+        costs = torch.full((input.shape[1],), self.delta, dtype=torch.float64)
         costs[:1] = 1 - self.delta
-        region = self.sum.terms[1][1]
-        return Partials(term.partial(input, target, **options) for term in (self._focal(costs), region))
+        return [(share, self._focal(costs)), region]

@@ -1,7 +1,9 @@
 """Formulas of the soft counts: what was missed, as a share of what was missed and found together."""
 
+import math
 from typing import Any
 
+from lossmith.flow.claim import Claims
 from lossmith.flow.parameter import param
 from lossmith.losses.likelihood.focusing import power
 from lossmith.losses.overlap.family import OverlapLoss
@@ -21,6 +23,9 @@ class DiceLoss(OverlapLoss):
     into the denominator, ``1 - 2 (tp + s) / (sum p^2 + sum t^2 + 2 s)``; the two agree where p is 0 or 1. Libraries
     that write ``(2 tp + s) / (2 tp + fp + fn + s)`` have twice our `smooth`; ours makes Dice a Tversky index.
 
+    Use it for masks that are a small part of the picture, best beside a cross-entropy, which steadies the start. Not
+    where p is read as a probability, it is driven to 0 or 1: `CrossEntropyLoss`.
+
     >>> tp, fp, fn = torch.tensor([2.0, 1.0, 2.0]).split(1)
     >>> float(DiceLoss(smooth=0).formula(tp, fp, fn, torch))   # 1 - 4/7
     0.4285...
@@ -29,6 +34,8 @@ class DiceLoss(OverlapLoss):
 
     Source: Milletari et al., "V-Net", arXiv 1606.04797, section 3 (with squares); Drozdzal et al., arXiv 1608.04117.
     """
+
+    claims = Claims(bounded=1.0)
 
     squared: bool = param(default=False, about="whether the denominator has p^2 and t^2 for p and t")
 
@@ -41,6 +48,9 @@ class JaccardLoss(OverlapLoss):
 
     It is ``2 d / (1 + d)`` of the Dice loss d, so the two rank pictures alike.
 
+    Use it where intersection over union is what is reported. Not in hope of other masks than those of `DiceLoss`, which
+    ranks them alike, nor for probabilities: `CrossEntropyLoss`.
+
     >>> tp, fp, fn = torch.tensor([2.0, 1.0, 2.0]).split(1)
     >>> float(JaccardLoss(smooth=0).formula(tp, fp, fn, torch))   # 1 - 2/5
     0.6000...
@@ -50,6 +60,8 @@ class JaccardLoss(OverlapLoss):
     Source: Rahman and Wang (2016), "Optimizing Intersection-Over-Union in Deep Neural Networks for Image
     Segmentation", ISVC.
     """
+
+    claims = Claims(bounded=1.0)
 
     def formula(self, tp: Any, fp: Any, fn: Any, xp: Any) -> Any:
         return share(fp + fn, tp + self.smooth, xp)
@@ -61,6 +73,9 @@ class TverskyLoss(OverlapLoss):
     `alpha` is what a false positive weighs and `beta` a false negative, as in the paper (many have them swapped).
     alpha = beta = 1/2 is the Dice loss, alpha = beta = 1 the Jaccard loss; the defaults are the paper's best.
 
+    Use it where a missed pixel costs more than a false one, as with small lesions, or less. Not where both cost the
+    same (`DiceLoss`), nor with an alpha and beta from elsewhere unchecked: others swap them.
+
     >>> tp, fp, fn = torch.tensor([2.0, 1.0, 2.0]).split(1)
     >>> float(TverskyLoss(alpha=0.9, beta=0.1, smooth=0).formula(tp, fp, fn, torch))   # 1 - 2/3.1
     0.3548...
@@ -69,6 +84,8 @@ class TverskyLoss(OverlapLoss):
 
     Source: Salehi et al., "Tversky loss function for image segmentation", arXiv 1706.05721, section 2, table 1.
     """
+
+    claims = Claims(bounded=1.0)
 
     alpha: float = param(default=0.3, ge=0, about="what a false positive weighs")
     beta: float = param(default=0.7, ge=0, about="what a false negative weighs")
@@ -84,6 +101,9 @@ class FocalTverskyLoss(OverlapLoss):
     paper has these two letters the other way round, and its best weight, 0.7, is on false negatives here too. A loss
     below 1.2e-38, where the root is infinitely steep, is taken for that number.
 
+    Use it to reproduce work that is stated in it. Not without trying gamma = 1, which is `TverskyLoss`: above 1 the
+    slope is steepest where a region is almost right, below 1 where it is badly found.
+
     >>> tp, fp, fn = torch.tensor([2.0, 1.0, 2.0]).split(1)
     >>> float(FocalTverskyLoss(alpha=1, beta=1, gamma=2, smooth=0).formula(tp, fp, fn, torch))   # (3/5)^(1/2)
     0.7745...
@@ -92,6 +112,8 @@ class FocalTverskyLoss(OverlapLoss):
 
     Source: Abraham and Khan, "A novel focal Tversky loss function", arXiv 1810.07842, section 2 (gamma = 4/3).
     """
+
+    claims = Claims(bounded=1.0)
 
     alpha: float = param(default=0.3, ge=0, about="what a false positive weighs")
     beta: float = param(default=0.7, ge=0, about="what a false negative weighs")
@@ -108,6 +130,9 @@ class GeneralizedDiceLoss(OverlapLoss):
     one ratio of weighted sums, not a mean of ratios. A class that is absent weighs as much as the smallest one present.
     There is one value per sample, [N, 1], or one for the batch, [1].
 
+    Use it for several classes of very different sizes in one picture. Not where a class is a few pixels or missing,
+    whose weight then drowns the others: `DiceLoss`.
+
     >>> tp, fp, fn = torch.tensor([[4.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
     >>> float(GeneralizedDiceLoss(smooth=0).formula(tp, fp, fn, torch))   # 1 - (8/16 + 2/4) / (9/16 + 3/4)
     0.2380...
@@ -117,6 +142,8 @@ class GeneralizedDiceLoss(OverlapLoss):
     Source: Sudre et al., "Generalised Dice overlap as a deep learning loss function", arXiv 1707.03237, section 2.1.
     """
 
+    claims = Claims(bounded=1.0)
+
     pools_classes = True
 
     def formula(self, tp: Any, fp: Any, fn: Any, xp: Any) -> Any:
@@ -124,7 +151,7 @@ class GeneralizedDiceLoss(OverlapLoss):
         least = xp.amin(xp.where(volume > 0, volume, float("inf")), axis=-1, keepdims=True)
         w = xp.where(volume > 0, least / xp.where(volume > 0, volume, 1.0), 1.0) ** 2  # relative to the largest weight
         missed, found = w * (fp + fn), 2 * w * (tp + self.smooth)
-        return share(missed.sum(axis=-1, keepdims=True), found.sum(axis=-1, keepdims=True), xp)
+        return share(xp.sum(missed, axis=-1, keepdims=True), xp.sum(found, axis=-1, keepdims=True), xp)
 
 
 _log_cosh = LogCoshLoss()
@@ -132,6 +159,9 @@ _log_cosh = LogCoshLoss()
 
 class LogCoshDiceLoss(OverlapLoss):
     """Log-cosh Dice: ``log(cosh d)`` of the Dice loss d, flat where the overlap is nearly right; at most 0.4338.
+
+    Use it to reproduce work that is stated in it. Not for masks that are to become exact: near the optimum it is flat;
+    `DiceLoss`.
 
     >>> tp, fp, fn = torch.tensor([2.0, 1.0, 2.0]).split(1)
     >>> float(LogCoshDiceLoss(smooth=0).formula(tp, fp, fn, torch))   # log cosh 3/7
@@ -141,6 +171,8 @@ class LogCoshDiceLoss(OverlapLoss):
 
     Source: Jadon, "A survey of loss functions for semantic segmentation", arXiv 2006.14822.
     """
+
+    claims = Claims(bounded=math.log(math.cosh(1)))
 
     def formula(self, tp: Any, fp: Any, fn: Any, xp: Any) -> Any:
         return _log_cosh.formula(share(fp + fn, 2 * (tp + self.smooth), xp), xp)

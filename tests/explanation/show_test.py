@@ -1,0 +1,172 @@
+"""`lossmith show` from outside: text, page, JSON, mistakes; and what it picks out of a docstring."""
+
+import json
+import re
+import signal
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from lossmith import cli
+from lossmith.explanation.document import entry, explain
+from tests.laws.cases import SHIPPED
+
+
+def call(capsys, monkeypatch, *words):
+    """The command in this process: its exit code, and what it said on both outputs."""
+    monkeypatch.setattr(sys, "argv", ["lossmith", *(str(word) for word in words)])
+    monkeypatch.setattr(signal, "signal", lambda *words: None)
+    monkeypatch.setenv("COLUMNS", "110")
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    said = capsys.readouterr()
+    return left.value.code or 0, said.out, said.err
+
+
+def test_the_text_says_everything(capsys, monkeypatch):
+    code, out, err = call(capsys, monkeypatch, "show", "huber")
+    assert (code, err) == (0, "")
+    for words in (
+        "huber   residual, HuberLoss",
+        "r^2 / 2 if |r| < delta",
+        "Use it for regression",
+        "Not where an exact",
+    ):
+        assert words in out
+    assert re.search(r"Lipschitz +yes, L = 1 ", out)
+    assert re.search(r"bounded +no ", out)
+    assert re.search(r"delta +a number, greater than 0, default 1", out)
+    assert "Source: Huber (1964)" in out
+    assert "8.0" in out
+    assert "\u2809" in out or "\u28c0" in out  # dots of the curve
+    assert "`" not in out
+
+
+def test_values_of_a_parameter_stand_side_by_side(capsys, monkeypatch):
+    code, out, _ = call(capsys, monkeypatch, "show", "focal", "--gamma", "0,2")
+    assert code == 0
+    assert re.search(r"gamma=0 +gamma=2", out)
+    assert re.search(r"convex +yes +no", out)
+    assert re.search(r"proper +yes +no", out)
+    code, out, _ = call(capsys, monkeypatch, "show", "asymmetric", "--gamma-neg=1,2", "--clip", "0", "--quiet")
+    assert (code, out.count("\n")) == (0, 1)
+    code, out, _ = call(capsys, monkeypatch, "show", "poly", "--epsilon", "-1,2", "--json")
+    assert json.loads(out)["rows"][0]["answers"] == ["yes", "no"]
+
+
+def test_json_is_one_document(capsys, monkeypatch):
+    code, out, _ = call(capsys, monkeypatch, "show", "0.7*focal + 0.3*poly", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["spec"] == "0.7*focal + 0.3*poly"
+    assert [(one["name"], one["factor"]) for one in found["entries"]] == [("focal", 0.7), ("poly", 0.3)]
+    assert found["entries"][0]["parameters"][0]["rule"] == "a number, at least 0"
+    assert found["entries"][0]["anchors"][0][1] == "0.00105..."
+    assert found["picture"] == ""
+
+
+def test_every_loss_can_be_shown(capsys):
+    for name in SHIPPED:
+        found = explain(name)
+        (one,) = found.entries
+        assert one.use, name
+        assert one.avoid, name
+        assert one.source, name
+        assert one.anchors, name
+        json.dumps(found.data())
+
+
+HOSTILE = '''
+from lossmith import ResidualLoss
+
+class Mine_(ResidualLoss):
+    """<script>alert(1)</script> & [bold]r[/bold]: ``r^2``.
+
+    Use it for <b>nothing</b>. Not for "anything" & all.
+
+    >>> 1 +
+    """
+    name_ = "x"
+
+    def formula(self, r, xp):
+        return r * r
+'''
+
+
+class Links(HTMLParser):
+    """What a page could fetch: every address in an attribute, and every script."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value for name, value in attrs if name in ("src", "href", "xlink:href", "srcset") and value]
+        self.found += [tag] * (tag in ("script", "iframe", "object", "embed", "base"))
+
+
+def test_a_page_fetches_nothing_and_escapes_a_hostile_loss(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "_<b>$x_1$ & y.py"
+    (tmp_path / name).write_text(HOSTILE)
+    code, out, err = call(capsys, monkeypatch, "show", f"{name}:Mine_", "--html", "page.html")
+    assert (code, err) == (0, "")
+    assert "[bold]r[/bold]" in out
+    text = (tmp_path / "page.html").read_text()
+    assert [path.name for path in sorted(tmp_path.iterdir()) if path.is_file()] == sorted([name, "page.html"])
+    assert "<script" not in text
+    assert "<b>" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "Content-Security-Policy" in text
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "<svg" in text
+    links = Links()
+    links.feed(text)
+    assert all(link.startswith(("#", "data:,")) for link in links.found)
+    assert "not claimed" in text
+
+
+def test_a_page_of_every_kind(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in (("dice",), ("info_nce",), ("focal", "--gamma", "0,2"), ("ldam",), ("0.5*mse + mae",)):
+        code, _, err = call(capsys, monkeypatch, "show", *words, "--html", "page.html", "--quiet")
+        assert (code, err) == (0, ""), words
+        text = (tmp_path / "page.html").read_text()
+        assert ("<svg" in text) == (words != ("info_nce",))
+        assert "</html>" in text
+    assert "cannot be drawn" in explain("info_nce").picture
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("focl",), 'did you mean "focal"'),
+        (("focal", "--gama", "1"), 'did you mean "gamma"'),
+        (("focal", "--gamma"), "--gamma needs a value"),
+        (("focal", "--gamma", "-1"), "gamma must be a number, at least 0"),
+        (("focal", "--gamma", "0;1"), "cannot read the values"),
+        (("focal", "--gamma", "__import__('os')"), "cannot read the values"),
+        (("focal", "poly"), '"poly" is one word too many'),
+        (("--gamma", "1", "focal"), "the loss comes first"),
+        (("focal", "--gamma=1", "--gamma=2"), "given twice"),
+        (("focal", "--html", "nowhere/page.html"), "there is no such folder"),
+        (("gone.py:Mine",), "there is no file gone.py"),
+    ],
+)
+def test_mistakes_are_one_sentence(tmp_path, capsys, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(capsys, monkeypatch, "show", *words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_docstrings_are_read_as_they_are_written():
+    found = entry(SHIPPED["focal"]())
+    assert found.use == "for dense detection, where easy background outnumbers objects a thousandfold"
+    assert found.avoid.startswith("where p is read as a probability")
+    assert found.notes[0].startswith("gamma = 0 is cross-entropy.")
+    assert [(p.name, p.own) for p in found.parameters][:2] == [("gamma", True), ("link", False)]
