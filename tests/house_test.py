@@ -11,6 +11,7 @@ import pytest
 import lossmith
 from bench.losses import PEERS
 from lossmith import functional, spec
+from lossmith.explanation.document import ADVICE
 from lossmith.flow.loss import Loss
 from lossmith.flow.parameter import spell
 from tests.laws.cases import SHIPPED
@@ -20,11 +21,11 @@ FLOORS = [
     "__main__",
     "cli",
     "compare evaluation",
-    "boosting curves explanation jax keras monitor numpy sampling",
+    "boosting curves explanation jax keras monitor numpy sampling trainers",
     "functional spec",
     "activations audit losses",
     "flow",
-    "metrics table",
+    "arrays metrics table",
     "extras files text",
     "errors",
 ]  # imports run downward only
@@ -96,6 +97,9 @@ def test_docstrings_say_what_users_need(cls: type[Loss]) -> None:
     assert text.count(">>>") >= 1
     assert "Parameters:" in text
     assert "``" in text.split("\n\n")[0], "the first sentence holds the formula"
+    advice = [part for part in text.split("\n\n") if ADVICE.fullmatch(part.strip())]
+    assert len(advice) == 1, "one paragraph, of at most three lines, says: Use it ... . Not ... ."
+    assert advice[0].strip().count("\n") < 3
 
 
 def run(code: str) -> str:

@@ -42,24 +42,34 @@ _MODULES = (
     "numpy",
     "sampling",
     "spec",
+    "trainers",
 )
 
 if TYPE_CHECKING:
     from lossmith import activations as activations
     from lossmith import audit as audit
+    from lossmith import boosting as boosting
     from lossmith import errors as errors
     from lossmith import functional as functional
+    from lossmith import jax as jax
+    from lossmith import keras as keras
     from lossmith import metrics as metrics
+    from lossmith import numpy as numpy
+    from lossmith import sampling as sampling
     from lossmith import spec as spec
+    from lossmith import trainers as trainers
     from lossmith.compare import compare as compare  # the package, which is called like its function
+    from lossmith.curves import curve_fit as curve_fit
     from lossmith.errors import LossmithError as LossmithError
     from lossmith.evaluation import evaluate as evaluate
+    from lossmith.explanation import plot as plot
     from lossmith.flow.domain import set_checks as set_checks
     from lossmith.flow.parameter import param as param
     from lossmith.flow.regularized import Regularized as Regularized
     from lossmith.flow.weight import class_weight as class_weight
     from lossmith.flow.weight import effective_number as effective_number
     from lossmith.losses import *
+    from lossmith.monitor import LossMonitor as LossMonitor
     from lossmith.spec import catalogue as catalogue
     from lossmith.spec import create as create
 

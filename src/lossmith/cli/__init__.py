@@ -18,7 +18,9 @@ from lossmith.cli.audit import audit
 from lossmith.cli.compare import compare
 from lossmith.cli.ending import INTERRUPTED, MISUSED, leave
 from lossmith.cli.evaluate import evaluate
+from lossmith.cli.fit import fit
 from lossmith.cli.listing import list_losses
+from lossmith.cli.show import show
 
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
 
@@ -86,6 +88,7 @@ def options(
     """Training losses that are correct and fast, and an honest answer to which one your data needs."""
 
 
-for command in (compare, evaluate, audit):
+for command in (compare, evaluate, audit, fit):
     app.command()(command)
 app.command("list")(list_losses)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(show)

@@ -17,11 +17,11 @@ def leave(sentence: str, code: int) -> Never:
     raise SystemExit(code)
 
 
-def save(path: Path, text: str, option: str) -> None:
-    """The text as a file, whole or not at all; `option` is where the path was given."""
-    from lossmith.files import home_expanded, write_text
+def save(path: Path, content: str | bytes, option: str) -> None:
+    """The content as a file, whole or not at all; `option` is where the path was given."""
+    from lossmith.files import home_expanded, write_bytes
 
     try:
-        write_text(home_expanded(path), text)
+        write_bytes(home_expanded(path), content.encode("utf-8") if isinstance(content, str) else content)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}; give another {option}.") from error
