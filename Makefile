@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test conformance bench screenshot clean
+.PHONY: demo test conformance tensorflow bench clean
 
 demo: .venv/compare
 	$(BIN)/lossmith compare --demo --out lossmith-demo
@@ -18,6 +18,12 @@ CATALOGUE ?= ../shared/conformance/failures.py
 conformance: .venv/dev
 	$(BIN)/python -m tests.conformance $(CATALOGUE)
 
+# TensorFlow is too large for every test run: its own environment, and the law of Keras with it.
+tensorflow:
+	$(PYTHON) -m venv .venv-tensorflow
+	.venv-tensorflow/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e . tensorflow-cpu keras scikit-learn
+	KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=2 .venv-tensorflow/bin/python -m tests.frameworks.keras_program
+
 bench: .venv/dev
 	$(BIN)/python -m bench
 
@@ -31,4 +37,4 @@ bench: .venv/dev
 	touch $@
 
 clean:
-	rm -rf .venv lossmith-demo
+	rm -rf .venv .venv-tensorflow lossmith-demo
