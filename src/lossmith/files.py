@@ -13,6 +13,11 @@ def home_expanded(path: str | Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a whole file of text or nothing, as `write_bytes` does."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or nothing: a new file beside it, synchronised, renamed over it.
 
     A symlink at ``path`` is replaced and never followed.
@@ -20,8 +25,8 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with temporary.open("xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
