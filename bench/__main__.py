@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import compare, comparison, density, losses, overlap, sampling
+from bench import boosting, compare, comparison, density, losses, monitor, overlap, sampling
 from bench.measure import machine
 
 SUITES = {
@@ -12,6 +12,8 @@ SUITES = {
     "sampling": sampling,
     "comparison": comparison,
     "overlap": overlap,
+    "boosting": boosting,
+    "monitor": monitor,
 }
 
 

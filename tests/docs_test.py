@@ -15,6 +15,8 @@ def name(page: Path) -> str:
 
 # Lightning asks torch's own trees in a way that torch has deprecated (lightning-utilities 0.15, torch 2.13).
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated:FutureWarning")
+# Keras 3.15 hands its variables to NumPy as NumPy 1 had it, when a model is saved.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -26,7 +26,7 @@ FLOORS = [
     "activations audit losses",
     "flow",
     "arrays metrics table",
-    "extras files text",
+    "extras files own_file text",
     "errors",
 ]  # imports run downward only
 

@@ -4,21 +4,18 @@ A specification such as ``"focal(gamma=2) + 0.5*poly"`` is parsed, never evaluat
 """
 
 import ast
-import hashlib
-import importlib.util
 import inspect
 import re
-import sys
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import lossmith.losses  # noqa: F401  (fills the registry)
-from lossmith.errors import LossmithError, SpecError
+from lossmith.errors import SpecError
 from lossmith.flow.loss import Loss, registry
 from lossmith.flow.parameter import Parameter, nearest, spell
 from lossmith.flow.sum import WeightedSum
+from lossmith.own_file import module_of
 
 EXAMPLE = "focal(gamma=2) + 0.5*poly"
 LONGEST = 1_000_000  # characters of a specification, which may hold a weight for each of many classes
@@ -122,7 +119,7 @@ def _find(name: str, spec: str, files: dict[str, type[Loss]]) -> type[Loss]:
 
 def _from_file(path: str, name: str) -> type[Loss]:
     """A loss class of the user's own, by running the user's own file."""
-    module = _module(path)
+    module = module_of(path)
     cls = getattr(module, name, None)
     if cls is None:
         mine = [k for k, v in vars(module).items() if inspect.isclass(v) and issubclass(v, Loss) and v.name]
@@ -134,34 +131,6 @@ def _from_file(path: str, name: str) -> type[Loss]:
     if cls.__module__ == module.__name__ and ":" not in cls.spec_name:
         cls.spec_name = f"{path}:{name}"
     return cls
-
-
-def _module(path: str) -> ModuleType:
-    """Run a file, once as long as it stays as it is, with its folder on the path for what it imports itself."""
-    file = Path(path).expanduser().resolve()
-    if not file.is_file():
-        raise SpecError(f"there is no file {path}")
-    state = f"{file} {file.stat().st_mtime_ns}"
-    name = f"lossmith_file_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
-    known = sys.modules.get(name)
-    if known is not None and getattr(known, "__lossmith_file__", None) == state:
-        return known
-    found = importlib.util.spec_from_file_location(name, file)
-    assert found is not None
-    assert found.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(found)
-    module.__lossmith_file__ = state  # type: ignore[attr-defined]
-    sys.path.insert(0, str(file.parent))
-    try:
-        found.loader.exec_module(module)
-    except BaseException as error:
-        del sys.modules[name]
-        if isinstance(error, LossmithError | KeyboardInterrupt):
-            raise
-        raise SpecError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(file.parent))
-    return module
 
 
 def accepts(name: str) -> tuple[str, ...]:

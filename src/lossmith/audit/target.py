@@ -7,9 +7,7 @@ are parsed, never evaluated; importing the module is what the user asked for.
 import ast
 import copy
 import functools
-import hashlib
 import importlib
-import importlib.util
 import inspect
 import re
 import sys
@@ -26,6 +24,7 @@ from lossmith.audit.check import NotApplicableError
 from lossmith.errors import SpecError
 from lossmith.flow.loss import Loss
 from lossmith.flow.parameter import nearest
+from lossmith.own_file import module_of
 
 EXAMPLE = "package.module:MyLoss(gamma=2) or path/to/file.py:MyLoss"
 LONGEST = 100_000  # characters
@@ -101,7 +100,7 @@ def _from_text(text: str) -> Subject:
         where, name, call = match["where"], match["name"], match["call"]
     options = parameters_of(call, text) if call else {}
     file = where if where.endswith(".py") else ""
-    module = load_file(file) if file else _import(where)
+    module = module_of(file) if file else _import(where)
     found = _named(module, name, where) if name else _only_loss(module, file)
     home = Home("" if file else where, name or found.__name__, str(Path(file).expanduser().resolve()) if file else "")
     if inspect.isclass(found):
@@ -115,7 +114,7 @@ def _from_text(text: str) -> Subject:
 
 def found_at(home: Home, options: Mapping[str, Any]) -> Subject:
     """The class or function at a place, with these options: how another process makes the same loss."""
-    module = load_file(home.file) if home.file else _import(home.module)
+    module = module_of(home.file) if home.file else _import(home.module)
     found = _named(module, home.name, home.module or home.file)
     return (_of_class if inspect.isclass(found) else _of_function)(found, options, home)
 
@@ -158,27 +157,6 @@ def _import(where: str) -> ModuleType:
         sys.path.remove(folder)
 
 
-def load_file(path: str) -> ModuleType:
-    """Run a Python file as a module of its own, with its folder on the path for what it imports itself."""
-    file = Path(path).expanduser().resolve()
-    if not file.is_file():
-        raise SpecError(f"there is no file {path}")
-    name = f"lossmith_audit_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
-    found = importlib.util.spec_from_file_location(name, file)
-    assert found is not None
-    assert found.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(found)
-    module.__lossmith_file__ = str(file)  # type: ignore[attr-defined]
-    sys.path.insert(0, str(file.parent))
-    try:
-        found.loader.exec_module(module)
-    except Exception as error:
-        raise SpecError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(file.parent))
-    return module
-
-
 def _named(module: ModuleType, name: str, where: str) -> Any:
     found: Any = module
     for part in name.split("."):
@@ -209,7 +187,7 @@ def _home(item: Any) -> Home | None:
     loaded = sys.modules.get(module or "")
     if not name or loaded is None or module == "__main__" or "<" in name:
         return None
-    return Home(str(module), name, str(getattr(loaded, "__lossmith_file__", "")).partition(" ")[0])
+    return Home(str(module), name, str(getattr(loaded, "__lossmith_file__", "")))
 
 
 def _title(name: str, options: Mapping[str, Any]) -> str:
