@@ -22,6 +22,7 @@ _HOMES = {
     "effective_number": "lossmith.flow.weight",
     "set_checks": "lossmith.flow.domain",
     "param": "lossmith.flow.parameter",
+    "Claims": "lossmith.flow.claim",
     "Regularized": "lossmith.flow.regularized",
     "LossmithError": "lossmith.errors",
     "evaluate": "lossmith.evaluation",
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from lossmith.errors import LossmithError as LossmithError
     from lossmith.evaluation import evaluate as evaluate
     from lossmith.explanation import plot as plot
+    from lossmith.flow.claim import Claims as Claims
     from lossmith.flow.domain import set_checks as set_checks
     from lossmith.flow.parameter import param as param
     from lossmith.flow.regularized import Regularized as Regularized
