@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import lossmith
+from lossmith import boosting
 from lossmith.flow.loss import Loss
 
 NAMES = {"label_weight": "sample_weight"}  # what the catalogue calls an option: ours
@@ -58,7 +59,38 @@ class LossmithAdapter:
         return callable_of(method(**params))
 
     def grad_hess(self, kind: str, **params: Any) -> Any:
-        raise self.not_expressible(kind)
+        method = getattr(self, f"g_{kind}", None)
+        if method is None:
+            raise self.not_expressible(kind)
+        objective = boosting.xgboost(method(**params))
+        return lambda pred, y, weight=None: objective(y, pred, weight)
+
+    def g_logistic(self) -> Loss:
+        return lossmith.BCEWithLogitsLoss()
+
+    def g_focal(self, gamma: float = 2.0) -> Loss:
+        return lossmith.FocalLoss(gamma=gamma)
+
+    def g_log_cosh(self) -> Loss:
+        return lossmith.LogCoshLoss()
+
+    def g_mape(self) -> Loss:
+        return lossmith.MAPELoss()
+
+    def g_mae(self) -> Loss:
+        return lossmith.MAELoss()
+
+    def g_quantile(self, q: float = 0.5) -> Loss:
+        return lossmith.QuantileLoss(q=q)
+
+    def g_squaredlog(self) -> Loss:
+        return lossmith.MSLELoss()
+
+    def g_poisson(self) -> Loss:
+        return lossmith.PoissonNLLLoss()
+
+    def g_softmax(self, K: int) -> Loss:  # noqa: N803
+        return lossmith.CrossEntropyLoss()
 
     def k_softmax_ce(
         self, reduction: str = "mean", weight: Any = None, ignore_index: int = -100, label_smoothing: float = 0.0
