@@ -1,5 +1,7 @@
 """Which public losses of other libraries are audited: target, kind of data, and layout (of bench.layouts)."""
 
+from bench.migrate.metric import PROXIES
+
 MULTI = 'mode="multiclass"'
 P = "num_classes=64, embedding_size=6"
 
@@ -193,20 +195,7 @@ TARGETS: list[tuple[str, str, str]] = [
         "SupConLoss",
         "TripletMarginLoss",
         "TupletMarginLoss",
-        *(
-            f"{name}({P})"
-            for name in (
-                "ArcFaceLoss",
-                "CosFaceLoss",
-                "LargeMarginSoftmaxLoss",
-                "NormalizedSoftmaxLoss",
-                "ProxyAnchorLoss",
-                "ProxyNCALoss",
-                "SoftTripleLoss",
-                "SphereFaceLoss",
-                "SubCenterArcFaceLoss",
-            )
-        ),
+        *(f"{name}({P})" for name in PROXIES),
     ),
     *_of("imbalanced_losses", "softmax", "", "SoftmaxFocalLoss"),
     *_of("imbalanced_losses", "sigmoid", "", "SigmoidFocalLoss"),

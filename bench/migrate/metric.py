@@ -3,18 +3,21 @@
 from bench.migrate.row import Row
 
 L = "pytorch_metric_learning.losses"
+PROXIES = (  # losses with class vectors of their own
+    "ArcFaceLoss",
+    "CosFaceLoss",
+    "LargeMarginSoftmaxLoss",
+    "NormalizedSoftmaxLoss",
+    "ProxyAnchorLoss",
+    "ProxyNCALoss",
+    "SoftTripleLoss",
+    "SphereFaceLoss",
+    "SubCenterArcFaceLoss",
+)
 _NONE = {
     "a loss with proxies or class vectors of its own; with features of length 1 a linear layer and `cross_entropy` "
     "(or `ldam`, whose margin depends on how rare the class is) are the nearest": (
-        "ArcFaceLoss",
-        "CosFaceLoss",
-        "LargeMarginSoftmaxLoss",
-        "NormalizedSoftmaxLoss",
-        "ProxyAnchorLoss",
-        "ProxyNCALoss",
-        "SoftTripleLoss",
-        "SphereFaceLoss",
-        "SubCenterArcFaceLoss",
+        *PROXIES,
         "P2SGradLoss",
         "ManifoldLoss",
         "InstanceLoss",

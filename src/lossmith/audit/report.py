@@ -1,9 +1,5 @@
 """The answers shown: a table for a terminal, and one HTML page that opens offline and fetches nothing."""
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,12 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lossmith.audit.check import CHECKS, Outcome
-from lossmith.audit.run import Audit, Progress
+from lossmith.audit.run import Audit
 
 PAGE = Path(__file__).parent / "page"
 MARKS = {"pass": ("pass", "green"), "fail": ("FAIL", "bold red"), "not applicable": ("n/a", "dim")}
-PATIENCE = 2.0  # seconds before progress is shown
-BETWEEN = 5.0  # seconds between lines where there is no terminal
 
 
 def show(audit: Audit, console: Console | None = None) -> None:
@@ -84,25 +78,3 @@ def page(audit: Audit) -> str:
         for theme in dict.fromkeys(o.theme for o in audit.outcomes)
     }
     return environment.get_template("audit.html").render(audit=audit, themes=themes, marks=MARKS, counts=audit.counts())
-
-
-@contextmanager
-def following(quiet: bool) -> Iterator[Progress]:
-    """Says on standard error which check is running, once an audit takes longer than two seconds."""
-    started = last = time.monotonic()
-    terminal = sys.stderr.isatty()
-
-    def step(done: int, planned: int, name: str) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if quiet or now - started < PATIENCE or (not terminal and now - last < BETWEEN):
-            return
-        last = now
-        words = f"check {done + 1} of {planned}: {name}"
-        print(f"\r\x1b[K{words}" if terminal else words, end="" if terminal else "\n", file=sys.stderr, flush=True)
-
-    try:
-        yield step
-    finally:
-        if terminal and last != started:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -91,7 +91,7 @@ def _outcomes(subject: Subject, found: Found, only: Collection[str], progress: P
     broken = _broken(case)
     for k, one in enumerate(checks):
         if progress is not None:
-            progress(k, len(checks), one.name)
+            progress(k, len(checks), f"checking {one.name}")
         started = time.perf_counter()
         status, seen = ask(one, case) if not broken or one.name == FIRST else ("not applicable", broken)
         seen = clean(seen, LONGEST)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lossmith.cli.ending import FAILED, save
+from lossmith.cli.following import following
 from lossmith.errors import InputError
 
 
@@ -42,7 +43,7 @@ def audit(
     if target is None:
         report.catalogue()
         return
-    with report.following(quiet) as progress:
+    with following(quiet) as progress:
         found = run.audit(audited(target), kind, progress=progress)
     if html is not None:
         save(html, report.page(found), "--html")

@@ -1,24 +1,19 @@
 """``lossmith fit``."""
 
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lossmith.cli.ending import FAILED, leave, save
+from lossmith.cli.following import following
 from lossmith.errors import InputError
 
 if TYPE_CHECKING:
     from lossmith.curves.table import Fitting
 
 ENDINGS = (".html", ".htm", ".png", ".svg")
-PATIENCE = 2.0  # seconds before progress is shown
-BETWEEN = 5.0  # seconds between lines where there is no terminal
 
 
 def fit(
@@ -142,25 +137,3 @@ def write(out: Path, found: "Fitting") -> None:
     from lossmith.curves.report import written
 
     save(out, written(found, out), "--out")
-
-
-@contextmanager
-def following(quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
-    """Says on standard error how far the bootstrap is, once it takes longer than two seconds."""
-    started = last = time.monotonic()
-    terminal = sys.stderr.isatty()
-
-    def step(done: int, planned: int, what: str) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if quiet or now - started < PATIENCE or (not terminal and now - last < BETWEEN):
-            return
-        last = now
-        words = f"{what}: {done} of {planned}"
-        print(f"\r\x1b[K{words}" if terminal else words, end="" if terminal else "\n", file=sys.stderr, flush=True)
-
-    try:
-        yield step
-    finally:
-        if terminal and last != started:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
