@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from sklearn.linear_model import Lasso, Ridge
 from torch import Tensor, nn
 
@@ -239,39 +238,6 @@ class TestOnceAStep:
         for wrong in (0, -1, 2.5, True, "two"):
             with pytest.raises(ParameterError, match="micro_batches must be a whole number"):
                 risk(model(X), Y, micro_batches=wrong)
-
-    @pytest.mark.filterwarnings("ignore")
-    def test_two_ranks_are_one(self, tmp_path: Any) -> None:
-        """Under DDP, with uneven parts, and once more with two micro-batches on every rank."""
-        torch.multiprocessing.spawn(two_ranks, (str(tmp_path / "init"), str(tmp_path / "found")), nprocs=2)
-        model = seeded()
-        value = Regularized(lossmith.FocalLoss(), model=model, l1=0.1, l2=0.2)(model(X), Y)
-        value.backward()
-        for found, grads in torch.load(tmp_path / "found", weights_only=True):
-            torch.testing.assert_close(found, value.detach())
-            for one, two in zip(grads, model.parameters(), strict=True):
-                torch.testing.assert_close(one, two.grad)
-
-
-def two_ranks(rank: int, init: str, results: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{init}", rank=rank, world_size=2)
-    parts, found = [[slice(0, 1), slice(1, 2)], [slice(2, 3), slice(3, 6)]][rank], []
-    for accumulate in (False, True):
-        model = nn.parallel.DistributedDataParallel(seeded())
-        risk = Regularized(lossmith.FocalLoss(process_group="world"), model=model, l1=0.1, l2=0.2)
-        calls = parts if accumulate else [slice(parts[0].start, parts[1].stop)]
-        options = {"num_items": 5, "micro_batches": 2} if accumulate else {}
-        total = torch.zeros(())
-        for call in calls:
-            value = risk(model(X[call]), Y[call], **options)
-            value.backward()
-            total += value.detach()
-        found.append((total, [one.grad for one in model.parameters()]))
-    if rank == 1:
-        torch.save(found, results)
-    dist.barrier()
-    dist.destroy_process_group()
 
 
 MODEL = seeded()

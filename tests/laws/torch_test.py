@@ -1,4 +1,4 @@
-"""Laws of torch: compile, vmap, pickle, .to(), state, and two ranks."""
+"""Laws of torch: compile, vmap, pickle, .to(), state."""
 
 import copy
 import io
@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 import lossmith
@@ -114,44 +113,3 @@ def test_weights_move_with_the_module() -> None:
     assert [name for name, _ in loss.named_buffers()] == ["weight"]
     assert loss.double().weight.dtype == torch.float64
     assert loss.to("meta").weight.device.type == "meta"
-
-
-KEPT = torch.tensor([0, 1, 1, 1, 0, 1, 1, 1]).bool()
-WEIGHT = torch.tensor([1.0, 2, 0.5, 3, 1, 1, 4, 2], dtype=torch.float64)
-
-
-def two_ranks(rank: int, cases: list[Case], init: str, results: str) -> None:
-    """Each rank has an uneven part of the batch; the average of their gradients must be that of the whole."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{init}", rank=rank, world_size=2)
-    found = []
-    for case in cases:
-        input, target = case.data()
-        part = slice(0, 3) if rank == 0 else slice(3, 8)
-        xs = tuple(x.clone().requires_grad_() for x in leaves(input))
-        weight = WEIGHT.clone().requires_grad_()
-        given = case.take(packed(xs), target, part)
-        value = case.loss(process_group="world")(*given, mask=KEPT[part], sample_weight=weight[part])
-        grads = torch.autograd.grad(value, (*xs, weight)) if case.cls.differentiable else ()
-        for grad in grads:
-            dist.all_reduce(grad)
-        found.append((value.detach(), tuple(grad / 2 for grad in grads)))
-    if rank == 1:
-        torch.save(found, results)
-    dist.barrier()
-    dist.destroy_process_group()
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_two_ranks_are_one(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    results = tmp_path / "results"
-    torch.multiprocessing.spawn(two_ranks, (CASES, str(tmp_path / "init"), str(results)), nprocs=2)
-    for case, (value, grads) in zip(CASES, torch.load(results, weights_only=True), strict=True):
-        input, target = case.data()
-        xs = tuple(x.clone().requires_grad_() for x in leaves(input))
-        weight = WEIGHT.clone().requires_grad_()
-        whole = case.loss()(packed(xs), target, mask=KEPT, sample_weight=weight)
-        torch.testing.assert_close(value, whole.detach(), msg=case.label)
-        if case.cls.differentiable:
-            for a, b in zip(grads, torch.autograd.grad(whole, (*xs, weight)), strict=True):
-                torch.testing.assert_close(a, b, msg=case.label)

@@ -22,7 +22,7 @@ from lossmith.flow.claim import Claims
 from lossmith.flow.domain import Domain, Interval
 from lossmith.flow.function import FromFunction
 from lossmith.flow.parameter import Parametrised, integer_or_none, number, param, spell
-from lossmith.flow.partial import Partial, divide, gather
+from lossmith.flow.partial import Partial, SetPartial, divide, gather
 from lossmith.flow.units import Units, agree, at_least_float32, elements, one_library, one_tensor
 from lossmith.flow.weight import kept, sample_weights
 
@@ -267,7 +267,7 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     ) -> tuple[tuple[Tensor, ...], Tensor, Units]:
         """The units of all ranks; a rank that masks nothing meets one that does, so the mask is always sent."""
         keep = inputs[0].new_ones(units.shape, dtype=torch.bool) if units.keep is None else units.keep
-        weight = inputs[0].new_ones(units.shape) if units.weight is None else units.weight
+        weight = keep.to(inputs[0].dtype) if units.weight is None else units.weight  # what is masked weighs nothing
         inputs, target = tuple(gather(x, self.process_group) for x in inputs), gather(target, self.process_group)
         keep, weight = gather(keep.to(torch.uint8), self.process_group).bool(), gather(weight, self.process_group)
         return inputs, target, replace(units, shape=keep.shape, keep=keep, weight=weight)
@@ -292,7 +292,8 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         value, share = self.values(input, target, mask, sample_weight)
         ops = ops_of(value)
         count = ops.full(value, (), math.prod(value.shape)) if share is None else ops.sum(share)
-        return Partial(ops.sum(value), count)
+        kind = SetPartial if self.scope == "set" else Partial
+        return kind(ops.sum(value), count)
 
     def reduce(self, partial: Partial, *, num_items: float | Tensor | None = None) -> Tensor:
         """The loss of a partial: its mean or sum; `num_items` divides by a count of your own instead.
@@ -316,6 +317,12 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         if self.reduction != "mean" or self.reductions == ("mean",):
             what = "root of a mean: merge partials instead" if self.reductions == ("mean",) else f"{self.reduction}"
             raise ParameterError(f"{owner}: num_items divides a mean, and this loss returns a {what}")
+        if self.scope == "set":
+            raise ParameterError(
+                f"{owner}: num_items is for losses that add up over micro-batches, and a set in which each unit meets "
+                "all others does not: give the whole set in one call, whose parts may lie on the ranks of a "
+                "process_group"
+            )
         if known(num_items):
             if len(num_items.shape):
                 raise ShapeError(f"{owner}: num_items must be one number; it has shape {list(num_items.shape)}")

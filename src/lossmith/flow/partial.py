@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lossmith.arrays import ops_of
-from lossmith.errors import ParameterError
+from lossmith.errors import ParameterError, ShapeError
 
 
 def divide(total: Tensor, weight: Tensor | float) -> Tensor:
@@ -54,6 +54,20 @@ class Partial(NamedTuple):
         return divide(self.total, self.weight)
 
 
+class SetPartial(Partial):
+    """The partial of a set, such as a contrastive loss has: the sums of smaller sets are not those of the whole."""
+
+    def merge(self, *others: Partial) -> Partial:
+        """Itself, where there is no other."""
+        if others:
+            raise ParameterError(
+                "Partial: those of a set (contrastive losses, average precision, Lovasz of a batch) do not merge, "
+                "because each unit meets all others: give the whole set in one call, whose parts may lie on the ranks "
+                "of a process_group"
+            )
+        return self
+
+
 class Partials(tuple[Partial, ...]):
     """The partials of the terms of a sum of losses; they merge term by term."""
 
@@ -69,9 +83,15 @@ def gather(x: Tensor, group: Any) -> Tensor:
     """
     group = ready(group)
     ranks, here = dist.get_world_size(group), dist.get_rank(group)
-    counts = [x.new_zeros(1, dtype=torch.int64) for _ in range(ranks)]
-    dist.all_gather(counts, x.new_full((1,), len(x), dtype=torch.int64), group=group)
-    rows = [int(count) for count in counts]
+    shape = torch.tensor(x.shape, device=x.device)
+    shapes = [torch.empty_like(shape) for _ in range(ranks)]
+    dist.all_gather(shapes, shape, group=group)
+    rows, *behind = torch.stack(shapes, 1).tolist()
+    if any(min(lengths) < max(lengths) for lengths in behind):  # seen by all ranks alike, so none waits for the others
+        raise ShapeError(
+            "process_group: the rows of a set must have one shape on all ranks, that of a rank without rows included; "
+            f"they are of {[list(shape) for shape in zip(*behind, strict=True)]}"
+        )
     padded = x.detach().new_zeros((max(rows), *x.shape[1:]))
     padded[: len(x)] = x.detach()
     parts = [torch.empty_like(padded) for _ in range(ranks)]
@@ -90,5 +110,7 @@ def times_ranks(own: Tensor, everyone: Tensor, group: Any) -> Tensor:
 def ready(group: Any) -> Any:
     """The process group, once torch.distributed has been started."""
     if not (dist.is_available() and dist.is_initialized()):
-        raise ParameterError("process_group: call torch.distributed.init_process_group before the loss")
+        raise ParameterError(
+            "process_group: call torch.distributed.init_process_group first; this process belongs to no group yet"
+        )
     return dist.group.WORLD if group == "world" else group

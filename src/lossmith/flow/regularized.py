@@ -32,8 +32,8 @@ class Regularized(nn.Module):
     (`partial`, `reduce`) hold the empirical sums alone, and `reduce` adds the penalty.
     Under DDP every rank adds its own copy of the penalty, and the average of their gradients has it once, as
     ``process_group=`` has the empirical risk; where you multiply the loss by the number of ranks instead,
-    `micro_batches` is the number of calls of all ranks. FSDP gives each rank pieces of the weights, often as vectors:
-    use the optimiser's own decay there.
+    `micro_batches` is the number of calls of all ranks. Under FSDP2 (`fully_shard`) the sums are over the pieces of all
+    ranks, which all have to ask for them. The older FSDP makes vectors of the weights: use the optimiser's own decay.
 
     **Against weight_decay.** The gradient is ``2 * l2 * w + l1 * sign(w)``, with 0 for the sign of 0.
     ``weight_decay=d`` of ``torch.optim.SGD`` and ``Adam`` adds ``d * w`` to the gradient, so it is ``l2 = d / 2``, of
@@ -110,11 +110,11 @@ class Regularized(nn.Module):
         """``l1 * sum |w| + l2 * sum w^2``; half precision is summed in float32, a model without weights costs 0."""
         total = torch.zeros(())
         for weight in self.penalized():
-            w = at_least_float32(weight)
+            w = at_least_float32(weight.to_local() if hasattr(weight, "to_local") else weight)
             if self.l1:
-                total = self.l1 * w.abs().sum() + total.to(w.device)
+                total = _everywhere(self.l1 * w.abs().sum(), weight) + total.to(w.device)
             if self.l2:
-                total = self.l2 * (w * w).sum() + total.to(w.device)
+                total = _everywhere(self.l2 * (w * w).sum(), weight) + total.to(w.device)
         return total
 
     def forward(
@@ -155,6 +155,18 @@ class Regularized(nn.Module):
 
     def __repr__(self) -> str:
         return f"Regularized({self.loss!r}, l1={self.l1!r}, l2={self.l2!r})"
+
+
+def _everywhere(total: Tensor, weight: Any) -> Tensor:
+    """The sum over all ranks, where the weight is a DTensor, of which this rank has a piece."""
+    if not hasattr(weight, "device_mesh"):
+        return total
+    # Not the DTensor's own sum: with fewer rows than ranks its slope comes back whole, and FSDP2 wants a piece.
+    from torch.distributed.tensor import DTensor, Partial, Replicate
+
+    kinds = [Partial() if placement.is_shard() else Replicate() for placement in weight.placements]
+    whole: Tensor = DTensor.from_local(total, weight.device_mesh, kinds, run_check=False).full_tensor()
+    return whole
 
 
 def _matrix(name: str, weight: nn.Parameter) -> bool:

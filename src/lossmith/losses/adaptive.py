@@ -114,7 +114,10 @@ class AdaptiveLogSoftmaxLoss(ManyClassesLoss):
         return (at_least_float32(hidden),), target.to(torch.int64), units
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
-        return -self._call("forward", inputs[0], target.reshape(-1)).output.reshape(units.shape), None
+        value = -self._call("forward", inputs[0], target.reshape(-1)).output
+        if self.process_group is not None:  # a gradient of every weight, for which DDP and FSDP wait: no target may lie
+            value = value + 0 * sum(weight.flatten()[0] for weight in self.layer.parameters())  # in some cluster here
+        return value.reshape(units.shape), None
 
     def _call(self, method: str, hidden: Tensor, *more: Tensor) -> Any:
         """A method of torch's layer on rows, in the dtype of hidden, and without autocast."""

@@ -12,7 +12,7 @@ from lossmith.flow.partial import Partials
 from lossmith.flow.sum import Composition, WeightedSum
 from lossmith.losses.likelihood import FocalLoss
 from lossmith.losses.link import BINARY, LINKS, Link
-from lossmith.losses.overlap.family import pictures
+from lossmith.losses.overlap.family import OverlapLoss, pictures
 from lossmith.losses.overlap.ratios import DiceLoss, FocalTverskyLoss
 
 
@@ -38,6 +38,7 @@ class PixelAndRegionLoss(Composition, family="composition"):
     )
 
     unit = "sample"
+    scope = OverlapLoss.scope
 
     def reduce(self, partials: Partials, *, num_items: float | Tensor | None = None) -> Tensor:  # type: ignore[override]
         if num_items is not None:
