@@ -103,7 +103,9 @@ def _share_of_step(
             f"huggingface: say shift=True for a model whose position t predicts token t + 1 (GPT, Llama), or "
             f"shift=False; a {kind} does not tell"
         )
-    logits = outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
+    if isinstance(outputs, Mapping) and "logits" not in outputs:
+        raise ParameterError(f"huggingface: the model's outputs must have logits; they have {', '.join(outputs)}")
+    logits = outputs["logits"] if isinstance(outputs, Mapping) else outputs if kind == "Tensor" else outputs[0]
     logits, labels = _aligned(logits, labels, bool(shift))
     options: dict[str, Any] = {}
     if num_items_in_batch is not None:

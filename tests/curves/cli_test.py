@@ -78,7 +78,7 @@ def test_rows_with_gaps_are_counted_and_intervals_shown(call):
     code, out, _ = call(*SMALL, "--model", "a + b*t", "--loss", "mse", "--bootstrap", "20")
     assert code == 0
     assert "7 rows, x t, y v" in out
-    assert "Left out: 1 rows with missing values" in out
+    assert "Left out: 1 row with missing values" in out
     assert "2 to 2" in out
     assert "95% intervals from 20 bootstrap draws, seed 0" in out
 
@@ -181,7 +181,7 @@ def test_plot_draws_on_given_axes():
 
     ax = Figure().add_subplot()
     curves = curve_fit([0.0, 1, 2, 3, 4], [0.0, 1, 3, 2, 4], "poly:1", ["mse", "quantile(q=0.2)", "quantile(q=0.8)"])
-    assert curves.plot(ax) is ax
+    assert curves.plot(ax) is ax.figure
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["0.2 to 0.8 quantile", "mse", "quantile(q=0.2)", "quantile(q=0.8)"]
     assert ax.get_xlabel() == "x"

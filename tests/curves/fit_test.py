@@ -295,7 +295,7 @@ GOOD = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 2.0, 2.5, 4.0, 4.5, 6.5])
         ({"y": [1.0, np.inf, 1, 2, 3, 4]}, 'column "y" holds an infinite number in row 2'),
         ({"y": [1.0, 1e200, 1, 2, 3, 4]}, "above 1e+140"),
         ({"sample_weight": [1.0, -1, 1, 1, 1, 1]}, "negative weight in row 2"),
-        ({"sample_weight": [0.0] * 6}, "there are 0 rows"),
+        ({"sample_weight": [0.0] * 6}, "all weights are 0"),
         ({"model": "poly:6"}, "7 parameters, and there are only 6 rows"),
         ({"x": [1.0, 1, 2, 2, 2, 2], "model": "poly:2"}, "tell only 2 apart"),
         ({"model": "poly:20"}, "a degree from 0 to 19"),
@@ -339,3 +339,18 @@ def test_nothing_given_is_changed(decay):
     curve_fit(x, y, "poly:3", ["mse", "mae", "huber"], sample_weight=np.ones(100))
     assert np.array_equal(x, decay[0])
     assert np.array_equal(y, decay[1])
+
+
+def test_mistakes_in_a_call_are_one_sentence():
+    x, y = [0.0, 1.0, 2.0, 3.0], [1.0, 3.0, 5.0, 7.0]
+    for call, kind, said in (
+        (lambda: curve_fit(x, y, "poly:1", torch.nn.MSELoss()), SpecError, "MSELoss()"),
+        (lambda: curve_fit(x, y, "a*exp(b*x)", start=[1, 2]), InputError, "start: give {'a': 1.0, 'b': 1.0}"),
+        (lambda: curve_fit(x, y, "poly"), InputError, "poly: needs a degree"),
+        (lambda: curve_fit(x, y, "spline"), InputError, "spline: needs a number of knots"),
+        (lambda: curve_fit(x, y, sample_weight=[0] * 4), InputError, "all weights are 0"),
+        (lambda: curve_fit(x, y, lambda t, a, b: t.foo(a, b)), InputError, "raises AttributeError"),
+    ):
+        with pytest.raises(kind) as raised:
+            call()
+        assert said in str(raised.value)

@@ -4,6 +4,7 @@ import math
 import re
 
 import matplotlib.pyplot
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -191,3 +192,27 @@ def test_curves_are_the_loss_itself_when_called():
             value = type(loss)(reduction="none")(x, torch.ones_like(x) * (loss.family == "margin"))
         torch.testing.assert_close(value, curve.value[::80])
     assert Subject(loss, "x").swept is False
+
+
+def test_mistakes_in_a_call_are_one_sentence():
+    class ScalarToDrawLoss(ResidualLoss):
+        def formula(self, r, xp):
+            return r.abs().sum()
+
+    for call, kind, said in (
+        (lambda: lossmith.plot("focal", gamma=[]), ParameterError, "gamma: give at least one value"),
+        (lambda: lossmith.plot("mse", span=3), InputError, "span must be two finite numbers, low before high, not 3"),
+        (lambda: lossmith.plot("mse", span=(2, -2)), InputError, "low before high"),
+        (lambda: lossmith.plot("mse", span=(0, math.nan)), InputError, "low before high"),
+        (lambda: lossmith.plot("mse", ax="x"), InputError, "ax must be matplotlib Axes, one or several, not 'x'"),
+        (lambda: lossmith.plot(ScalarToDrawLoss), InputError, "must give one value per unit"),
+    ):
+        with pytest.raises(kind, match=re.escape(said)):
+            call()
+
+
+def test_values_may_be_an_array_and_axes_a_grid():
+    assert list(lines(lossmith.plot("focal", gamma=np.array([0.0, 2.0])))) == ["focal(gamma=0)", "focal(gamma=2)"]
+    grid = Figure().subplots(2, 2)
+    lossmith.plot("mse", ax=grid)
+    assert [len(axes.lines) for axes in grid.flat] == [2, 2, 0, 0]

@@ -8,16 +8,17 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lossmith import cli
+from lossmith import cli, create
 from lossmith.explanation.document import entry, explain
+from lossmith.explanation.report import page
 from tests.laws.cases import SHIPPED
 
 
-def call(capsys, monkeypatch, *words):
+def call(capsys, monkeypatch, *words, columns=110):
     """The command in this process: its exit code, and what it said on both outputs."""
     monkeypatch.setattr(sys, "argv", ["lossmith", *(str(word) for word in words)])
     monkeypatch.setattr(signal, "signal", lambda *words: None)
-    monkeypatch.setenv("COLUMNS", "110")
+    monkeypatch.setenv("COLUMNS", str(columns))
     with pytest.raises(SystemExit) as left:
         cli.main()
     said = capsys.readouterr()
@@ -46,7 +47,7 @@ def test_the_text_says_everything(capsys, monkeypatch):
 def test_values_of_a_parameter_stand_side_by_side(capsys, monkeypatch):
     code, out, _ = call(capsys, monkeypatch, "show", "focal", "--gamma", "0,2")
     assert code == 0
-    assert re.search(r"gamma=0 +gamma=2", out)
+    assert re.search(r"gamma +0 +2", out)
     assert re.search(r"convex +yes +no", out)
     assert re.search(r"proper +yes +no", out)
     code, out, _ = call(capsys, monkeypatch, "show", "asymmetric", "--gamma-neg=1,2", "--clip", "0", "--quiet")
@@ -170,3 +171,49 @@ def test_docstrings_are_read_as_they_are_written():
     assert found.avoid.startswith("where p is read as a probability")
     assert found.notes[0].startswith("gamma = 0 is cross-entropy.")
     assert [(p.name, p.own) for p in found.parameters][:2] == [("gamma", True), ("link", False)]
+
+
+def test_five_values_of_a_parameter_fit_a_narrow_terminal(capsys, monkeypatch):
+    _, out, _ = call(capsys, monkeypatch, "show", "focal", "--gamma", "0,0.5,1,2,5", columns=80)
+    assert re.search(r"gamma +0 +0\.5 +1 +2 +5 ", out)
+    assert re.search(r"Lipschitz +yes +yes +yes +yes +yes +\n +L=1 +L=1\.009 +L=1\.045 +L=1\.129 +L=1\.315", out)
+    assert "\u2026" not in out  # nothing is cut off
+
+
+def test_a_swept_parameter_shows_all_its_values():
+    (one,) = explain("focal", {"gamma": [0, 0.5, 2]}).entries
+    assert (one.parameters[0].value, one.parameters[0].default) == ("0, 0.5, 2", "2")
+
+
+def test_anchors_bring_the_lines_that_they_need():
+    (code, result), *_ = entry(create("dice")).anchors
+    assert code.splitlines()[0] == "tp, fp, fn = torch.tensor([2.0, 1.0, 2.0]).split(1)"
+    assert result == "0.4285..."
+
+
+def test_a_surface_is_pointed_to(capsys, monkeypatch):
+    _, out, _ = call(capsys, monkeypatch, "show", "dice")
+    assert "--html FILE" in out
+    assert "--html FILE" not in call(capsys, monkeypatch, "show", "mse")[1]
+
+
+def test_quiet_names_each_term_of_a_sum(capsys, monkeypatch):
+    _, out, _ = call(capsys, monkeypatch, "show", "mse + mae", "--quiet")
+    assert out.startswith("mse + mae: mse: Squared error: r^2. It estimates the conditional mean.; mae: Absolute error")
+
+
+def test_the_page_lists_each_parameter_once():
+    text = page(explain("focal"))
+    assert "Every loss also takes reduction, normalizer and process_group." in text
+    assert "Every loss also takes reduction, normalizer, ignore_index and process_group." in page(explain("mse"))
+
+
+def test_a_formula_that_raises_is_one_sentence(capsys, monkeypatch, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from lossmith import ResidualLoss\n\n\nclass BrokenToShowLoss(ResidualLoss):\n"
+        "    def formula(self, r, xp):\n        return r.foo()\n"
+    )
+    code, _, err = call(capsys, monkeypatch, "show", f"{file}:BrokenToShowLoss")
+    assert code == 2
+    assert "cannot be drawn: its formula raises AttributeError: 'Tensor' object has no attribute 'foo'." in err

@@ -205,7 +205,8 @@ def test_a_loader_without_workers_resumes_at_its_batch() -> None:
 
 def test_workers_see_the_same_batches() -> None:
     data = TensorDataset(torch.arange(len(TAIL)))
-    loaders = [DataLoader(data, batch_size=50, sampler=BalancedSampler(TAIL), num_workers=n) for n in (0, 2)]
+    more: list[dict[str, Any]] = [{}, {"num_workers": 2, "multiprocessing_context": "spawn"}]  # JAX forbids a fork
+    loaders = [DataLoader(data, batch_size=50, sampler=BalancedSampler(TAIL), **each) for each in more]
     one, two = ([batch.tolist() for (batch,) in loader] for loader in loaders)
     assert one == two
     assert len(one) == len(loaders[0])
@@ -344,3 +345,8 @@ def test_weights_of_ones_own() -> None:
     drawn = list(CubeRoot([0] * 64 + [1] * 8, num_samples=600))
     assert sum(index < 64 for index in drawn) == 400
     assert issubclass(CubeRoot, EpochSampler)
+
+
+def test_a_state_that_is_none_is_one_sentence():
+    with pytest.raises(ParameterError, match="state must have epoch and position"):
+        BalancedSampler(TAIL).load_state_dict({"epochs": 1})

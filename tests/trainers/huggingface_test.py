@@ -243,3 +243,10 @@ def test_labels_are_needed() -> None:
 def test_it_can_be_pickled() -> None:
     compute = pickle.loads(pickle.dumps(huggingface(lossmith.FocalLoss(gamma=3.0))))  # noqa: S301
     assert torch.equal(compute(*BATCH), huggingface(lossmith.FocalLoss(gamma=3.0))(*BATCH))
+
+
+def test_outputs_may_be_a_tensor_and_must_have_logits() -> None:
+    compute_loss, labels = huggingface(lossmith.CrossEntropyLoss()), torch.tensor([0, 1])
+    assert float(compute_loss(torch.zeros(2, 4), labels)) == pytest.approx(math.log(4))
+    with pytest.raises(ParameterError, match="outputs must have logits; they have start_logits"):
+        compute_loss({"start_logits": torch.zeros(2, 4)}, labels)

@@ -31,6 +31,8 @@ def model_of(model: Any, x: Floats, names: Sequence[str]) -> Model:
         raise InputError(f"a model is poly:3, spline:5, linear, an expression such as {EXAMPLE!r}, or a function.")
     if model.strip() == "linear":
         return Plane(x, names)
+    if model.strip() in ("poly", "spline"):
+        model = f"{model.strip()}:"
     named = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*:\s*(\S*)\s*", model)
     return numbered(named[1], named[2], x, names) if named else Written(model, names)
 

@@ -46,6 +46,8 @@ def rows_of(x: Any, y: Any, weight: Any = None) -> Rows:
     if weight is not None:
         negative = whole & (table[:, -1] < 0)
         refuse(others[0].name, negative, "holds a negative weight", "weights are 0 or more")
+        if not (table[whole, -1] > 0).any() and whole.any():
+            raise InputError("all weights are 0; give some row a weight.")
         whole &= table[:, -1] != 0
     kept, width = table[whole], len(columns)
     if len(kept) < 2:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lossmith.curves.expression import Part, read
 from lossmith.errors import InputError
-from lossmith.text import clean
+from lossmith.text import as_clause, clean
 
 Floats = NDArray[np.float64]
 
@@ -155,7 +155,11 @@ class Function(Model):
         self.text = f"{getattr(function, '__name__', 'function')}({', '.join(name.name for name in names)})"
 
     def output(self, x: Tensor, theta: Tensor) -> Tensor:
-        found = self.function(x[:, 0] if self.columns == 1 else x, *theta.unbind())
+        try:
+            found = self.function(x[:, 0] if self.columns == 1 else x, *theta.unbind())
+        except Exception as problem:  # it may raise anything
+            said = f"{type(problem).__name__}: {as_clause(problem)}"
+            raise InputError(f"{self.text} raises {said}; it gets torch tensors, so write it with torch.") from problem
         if not isinstance(found, Tensor) or found.shape != x.shape[:1]:
             given = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise InputError(f"{self.text} must return a tensor with one value per row, [{len(x)}], not {given}.")

@@ -22,19 +22,19 @@ LONGEST = 45  # characters of a name
 
 
 def axes() -> Any:
-    """Axes of a figure of their own."""
-    return extra("matplotlib.pyplot", "plot").subplots(figsize=(8.0, 5.0), layout="constrained")[1]
+    """Axes of a figure of their own, of which pyplot knows nothing."""
+    return extra("matplotlib.figure", "plot").Figure(figsize=(8.0, 5.0), layout="constrained").add_subplot()
 
 
 def draw(curves: "Curves", ax: Any) -> Any:
-    """Rows and curves over x; where x has several columns, fitted against true y."""
+    """The figure of rows and curves over x; where x has several columns, of fitted against true y."""
     first = next(iter(curves.values()))
     across = over_x if len(first.names) == 1 else over_fitted
     across(curves, first, ax)
     if (handles := ax.get_legend_handles_labels())[0]:
         ax.legend(*handles, fontsize=9, framealpha=0.85)
     ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return ax.figure
 
 
 def over_x(curves: "Curves", first: "Curve", ax: Any) -> None:
@@ -102,12 +102,10 @@ def plain(text: str) -> str:
 def rendered(curves: "Curves", ending: str) -> bytes:
     """The picture as the bytes of a PNG or SVG file, the same for the same curves."""
     matplotlib = extra("matplotlib", "plot")
-    figures = extra("matplotlib.figure", "plot")
     found = io.BytesIO()
     with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)  # a name in a script without a font
-        figure = figures.Figure(figsize=(8.0, 5.0), layout="constrained")
-        draw(curves, figure.add_subplot())
+        figure = draw(curves, axes())
         metadata = {"Date": None} if ending == "svg" else None
         figure.savefig(found, format=ending, dpi=150, metadata=metadata)
     return found.getvalue()

@@ -73,7 +73,7 @@ class Curve:
         return {**means, "median": float(median_absolute_error(y.numpy(), self.fitted, sample_weight=weights))}
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the data and the curve; returns matplotlib's axes."""
+        """Draw the data and the curve, into `ax` or a figure of their own; returns matplotlib's `Figure`."""
         return Curves({self.loss: self}, {}).plot(ax)
 
 
@@ -127,7 +127,7 @@ class Curves(Mapping[str, Curve]):
         }
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the data, the curves, and the band between the quantiles; returns matplotlib's axes."""
+        """Draw the data, the curves, and the band between the quantiles; returns matplotlib's `Figure`."""
         from lossmith.curves.picture import axes, draw
 
         return draw(self, axes() if ax is None else ax)

@@ -1,6 +1,6 @@
 """From data, a model and losses to curves."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, overload
 
@@ -95,7 +95,7 @@ def curve_fit(
     >>> curves["mae"].predict([10.0]).round(6).tolist()
     [21.0]
     """
-    several = not isinstance(loss, str | Arithmetic)
+    several = isinstance(loss, Iterable) and not isinstance(loss, str | Arithmetic)
     losses = distinct(loss if several else [loss])  # type: ignore[arg-type,list-item]
     if bootstrap and not FEWEST_DRAWS <= bootstrap <= MOST_DRAWS:
         raise InputError(f"bootstrap must be from {FEWEST_DRAWS} to {MOST_DRAWS:,} draws, not {bootstrap}.")
@@ -154,12 +154,15 @@ def problem_of(
     return problem
 
 
-def started(model: Model, start: Mapping[str, float] | None) -> Floats | None:
+def started(model: Model, start: object) -> Floats | None:
     """Starting values in the order of the parameters."""
     if start is None:
         return None
     if isinstance(model, Basis):
         raise InputError(f"{clean(model.text)} needs no start: it is linear in its parameters.")
+    if not isinstance(start, Mapping):
+        example = ", ".join(f"{name!r}: 1.0" for name in model.parameters)
+        raise InputError(f"start: give {{{example}}}, a number by parameter, not {clean(repr(start))}.")
     for name in start:
         if name not in model.parameters:
             known = f" (its parameters: {', '.join(model.parameters)})"

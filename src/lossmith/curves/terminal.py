@@ -36,7 +36,8 @@ def about(results: dict[str, Any]) -> list[str]:
     columns = f"x {', '.join(map(clean, results['x']))}, y {clean(results['y'])}{weight}"
     lines = [f"{clean(results['source'])}: {results['rows']:,} rows, {columns}"]
     if results["left_out"]:
-        lines.append(f"Left out: {results['left_out']:,} rows with missing values")
+        rows = "1 row" if results["left_out"] == 1 else f"{results['left_out']:,} rows"
+        lines.append(f"Left out: {rows} with missing values")
     return [*lines, f"Model: {clean(results['expression'], 300)}"]
 
 
@@ -90,7 +91,7 @@ def band(results: dict[str, Any]) -> str:
     found = results["band"]
     if found is None:
         return ""
-    crossed = f"they cross in {found['crossed']:,} rows" if found["crossed"] else "no curves cross"
+    crossed = f"they cross in {found['crossed']:,} of the rows" if found["crossed"] else "no curves cross"
     inside = f"{found['coverage']:.1%} of the rows, {found['expected']:.1%} expected"
     return f"Between the {found['low']:g} and {found['high']:g} quantiles: {inside}; {crossed}"
 

@@ -1,7 +1,8 @@
 """The axis that a loss is drawn over: its family's statistic, and what the formula makes of it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lossmith.errors import InputError
+from lossmith.errors import InputError, LossmithError
 from lossmith.flow.loss import Loss
 from lossmith.flow.sum import Composition, WeightedSum
 from lossmith.flow.units import Units
@@ -24,6 +25,7 @@ from lossmith.losses.link import BINARY
 from lossmith.losses.margin import MarginLoss
 from lossmith.losses.overlap import OverlapLoss
 from lossmith.losses.residual import GaussianNLLLoss, RelativeLoss, ResidualLoss
+from lossmith.text import as_clause, clean
 
 Value = Callable[[Tensor], Tensor]
 Side = tuple[str, Value]  # what the curve is of, and its value at points of the axis
@@ -192,6 +194,21 @@ AXES = (  # in the order in which they are tried
 )
 
 
+@contextmanager
+def drawing(loss: Loss | WeightedSum) -> Iterator[None]:
+    """Turn what somebody's own formula raises into one sentence.
+
+    Raises `InputError` from it.
+    """
+    try:
+        yield
+    except LossmithError:
+        raise
+    except Exception as problem:  # a formula may raise anything
+        said = f"{type(problem).__name__}: {as_clause(problem)}"
+        raise InputError(f"{clean(loss)} cannot be drawn: its formula raises {said}.") from problem
+
+
 def axis_of(losses: list[Loss | WeightedSum]) -> Axis:
     """The axis that all these losses have.
 
@@ -199,13 +216,18 @@ def axis_of(losses: list[Loss | WeightedSum]) -> Axis:
     """
     terms = [term for loss in losses for term in single(loss)]
     for axis in AXES:
-        if all(axis.sides(term) is not None for term in terms):
+        if all(_sides(axis, term) is not None for term in terms):
             return axis
     for term in terms:
         if all(axis.sides(term) is None for axis in AXES) and not isinstance(term, OverlapLoss):
             raise InputError(f"{type(term).__name__} cannot be drawn: {_reason(term)}.")
     families = ", ".join(dict.fromkeys(f"{term.name} ({term.family})" for term in terms))
     raise InputError(f"these losses cannot share a picture, they are formulas of different things: {families}.")
+
+
+def _sides(axis: Axis, loss: Loss) -> list[Side] | None:
+    with drawing(loss):
+        return axis.sides(loss)
 
 
 def single(loss: Loss | WeightedSum) -> list[Loss]:
@@ -222,12 +244,17 @@ def curves(loss: Loss | WeightedSum, axis: Axis, low: float | None = None, high:
     found = []
     for k, name in enumerate(names if len(names) > 1 else [sides[0][0][0]]):
         parts = [(factor, side[k % len(side)][1]) for (factor, _), side in zip(terms, sides, strict=True)]
-        found.append(_curve(parts, name, axis, torch.linspace(low, high, POINTS, dtype=torch.float64).requires_grad_()))
+        points = torch.linspace(low, high, POINTS, dtype=torch.float64).requires_grad_()
+        with drawing(loss):
+            found.append(_curve(parts, name, axis, points))
     return found
 
 
 def _curve(parts: list[tuple[float, Value]], name: str, axis: Axis, points: Tensor) -> Curve:
-    value = sum(((factor * f(points)) for factor, f in parts), torch.zeros_like(points))
+    values = [(factor, f(points)) for factor, f in parts]
+    if any(one.shape != points.shape for _, one in values):
+        raise InputError("a loss that is drawn must give one value per unit: its formula changes the shape.")
+    value = sum((factor * one for factor, one in values), torch.zeros_like(points))
     (slope,) = torch.autograd.grad(value.sum(), points) if value.requires_grad else (torch.zeros_like(points),)
     value, slope = value.detach(), slope.detach()
     x = points.detach().sigmoid() if axis.probability else points.detach()

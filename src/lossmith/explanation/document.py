@@ -93,7 +93,8 @@ def explain(loss: Subjects, values: Mapping[str, Any] | None = None) -> Explanat
     given = subjects([loss], values or {})
     first = given[0].loss
     terms = first.terms if isinstance(first, WeightedSum) else [(1.0, first)]
-    entries = {str(term): entry(term, factor) for factor, term in terms}
+    variants = [one.loss for one in given] if isinstance(first, Loss) else []
+    entries = {str(term): entry(term, factor, variants) for factor, term in terms}
     return Explanation(
         given[0].label if len(given) == 1 else entries[str(terms[0][1])].name,
         tuple(one.label for one in given),
@@ -122,8 +123,8 @@ def _lacking(given: Sequence[Subject]) -> str:
     return ""
 
 
-def entry(loss: Loss, factor: float = 1.0) -> Entry:
-    """What the docstring and the parameters of a loss say."""
+def entry(loss: Loss, factor: float = 1.0, variants: Sequence[Any] = ()) -> Entry:
+    """What the docstring and the parameters of a loss say, the values being those of all its variants."""
     text = type(loss).__doc__ or ""
     parts = [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
     prose = [part for part in parts if not re.match(r">>>|Source:|Shapes:|Parameters:", part)]
@@ -140,7 +141,7 @@ def entry(loss: Loss, factor: float = 1.0) -> Entry:
         avoid=plain(advice["avoid"]) if advice else "",
         source=_part(parts, "Source:"),
         shapes=_part(parts, "Shapes:"),
-        parameters=tuple(_parameters(loss)),
+        parameters=tuple(_parameters(loss, variants or [loss])),
         anchors=_anchors(text),
     )
 
@@ -155,22 +156,29 @@ def _part(parts: list[str], title: str) -> str:
     return plain(found.removeprefix(title))
 
 
-def _parameters(loss: Loss) -> list[Parameter]:
+def _parameters(loss: Loss, variants: Sequence[Any]) -> list[Parameter]:
     shared = {name for name, parameter in Loss.parameters_.items() if loss.parameters_.get(name) is parameter}
     mine = [name for name in loss.parameters_ if name in loss.own_parameters]
     rest = [name for name in loss.parameters_ if name not in loss.own_parameters and name not in shared]
-    return [_parameter(loss, name, name in mine) for name in (*mine, *rest)]
+    return [_parameter(variants, name, name in mine) for name in (*mine, *rest)]
 
 
-def _parameter(loss: Loss, name: str, own: bool) -> Parameter:
-    found = loss.parameters_[name]
-    return Parameter(name, spell(getattr(loss, name)), spell(found.default), found.rule, plain(found.about), own)
+def _parameter(variants: Sequence[Any], name: str, own: bool) -> Parameter:
+    found = variants[0].parameters_[name]
+    value = ", ".join(dict.fromkeys(spell(getattr(one, name)) for one in variants))
+    return Parameter(name, value, spell(found.default), found.rule, plain(found.about), own)
 
 
 def _anchors(text: str) -> tuple[tuple[str, str], ...]:
-    """The examples of the docstring that have a result: code, and what it gives."""
+    """The examples of the docstring that have a result: code, with the lines that it needs, and what it gives."""
     try:
         found = doctest.DocTestParser().get_examples(text)
     except ValueError:  # a user's own docstring
         return ()
-    return tuple((one.source.strip(), one.want.strip()) for one in found if one.want.strip())
+    anchors, code = [], ""
+    for one in found:
+        code += one.source
+        if one.want.strip():
+            anchors.append((code.strip(), one.want.strip()))
+            code = ""
+    return tuple(anchors)

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import InputError
-from lossmith.explanation.axes import Axis, axis_of, curves, single
+from lossmith.explanation.axes import Axis, axis_of, curves, drawing, single
 from lossmith.explanation.subjects import Subject
 from lossmith.extras import extra
 from lossmith.flow.sum import WeightedSum
 from lossmith.losses.overlap import OverlapLoss
+from lossmith.text import clean
 
 MASK = 100  # pixels of the mask that overlaps are drawn for
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")  # Okabe and Ito, less yellow
@@ -57,13 +58,16 @@ def draw(subjects: Sequence[Subject], ax: Any = None, span: tuple[float, float] 
 def _panels(ax: Any) -> list[Any]:
     """One axes for the values, and one for the derivatives unless a single one was given."""
     if ax is not None:
-        return list(ax) if isinstance(ax, Sequence) or hasattr(ax, "flat") else [ax]
+        panels = list(getattr(ax, "flat", ax if isinstance(ax, Sequence) else [ax]))
+        if not panels or not all(hasattr(panel, "plot") for panel in panels):
+            raise InputError(f"ax must be matplotlib Axes, one or several, not {clean(repr(ax))}.")
+        return panels
     figure = extra("matplotlib.figure", "plot").Figure(figsize=(9.6, 3.9), layout="constrained")
     return list(figure.subplots(1, 2))
 
 
 def _lines(subjects: Sequence[Subject], axis: Axis, panels: list[Any], span: tuple[float, float] | None) -> None:
-    low, high = span or (None, None)
+    low, high = (None, None) if span is None else _ends(span)
     colours, handles, seen = _colours(subjects), [], []
     for subject, colour in zip(subjects, colours, strict=True):
         for k, curve in enumerate(curves(subject.loss, axis, low, high)):
@@ -80,6 +84,16 @@ def _lines(subjects: Sequence[Subject], axis: Axis, panels: list[Any], span: tup
         _frame(panel, axis, what, [(curve.value, curve.slope)[k] for curve in seen])
     lines, labels = zip(*handles, strict=True)
     panels[0].legend(lines, [f"\u2009{label}" for label in labels], fontsize=9, frameon=False, handlelength=2.4)
+
+
+def _ends(span: Any) -> tuple[float, float]:
+    try:
+        low, high = (float(end) for end in span)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        raise InputError(f"span must be two finite numbers, low before high, not {clean(repr(span))}.")
+    return low, high
 
 
 def _frame(panel: Any, axis: Axis, what: str, values: list[Tensor]) -> None:
@@ -129,7 +143,8 @@ def surface(subject: Subject, precision: Tensor, recall: Tensor) -> Tensor:
     total = torch.zeros_like(precision)
     for factor, term in terms:
         assert isinstance(term, OverlapLoss)
-        total = total + factor * term.formula(tp, fp, fn, torch).squeeze(-1)
+        with drawing(term):
+            total = total + factor * term.formula(tp, fp, fn, torch).squeeze(-1)
     return total
 
 

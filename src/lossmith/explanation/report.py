@@ -1,5 +1,6 @@
 """An explanation shown: text for a terminal, and one HTML page that opens offline and fetches nothing."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -28,21 +29,34 @@ def page(explanation: Explanation) -> str:
     )
     picture = "" if explanation.picture else Markup(svg(explanation.figure()))  # matplotlib escapes
     template = environment.get_template("show.html")
-    return template.render(one=explanation, picture=picture, short=short_labels(explanation))
+    head, *short = heads(explanation)
+    return template.render(one=explanation, picture=picture, head=head, short=short)
 
 
-def short_labels(explanation: Explanation) -> list[str]:
-    """The variants without the name that they share, for the head of a table."""
+def heads(explanation: Explanation) -> list[str]:
+    """The head of a table: nothing and the variants without the name that they share; of one parameter it and values.
+
+    >>> from lossmith.explanation.document import explain
+    >>> heads(explain("focal", {"gamma": [0, 2]})), heads(explain("tversky", {"alpha": [0.5, 1], "beta": 0.5}))
+    (['gamma', '0', '2'], ['', 'alpha=0.5, beta=0.5', 'alpha=1, beta=0.5'])
+    """
     name = explanation.entries[0].name
     if len(explanation.variants) == 1:
-        return [""]
-    return [label.removeprefix(f"{name}(").removesuffix(")") for label in explanation.variants]
+        return ["", ""]
+    labels = [label.removeprefix(f"{name}(").removesuffix(")") for label in explanation.variants]
+    single = [re.fullmatch(r"(\w+)=([^,]*)", label) for label in labels]
+    found = [(one[1], one[2]) for one in single if one]
+    if len(found) < len(labels) or len({word for word, _ in found}) > 1:
+        return ["", *labels]
+    return [found[0][0], *(value for _, value in found)]
 
 
 def quiet(explanation: Explanation) -> str:
     """One line: what it is, and what holds."""
     held = [f"{row.title}: {row.answers[0]}" for row in explanation.rows] if len(explanation.variants) == 1 else []
-    return clean("; ".join([f"{explanation.spec}: {explanation.entries[0].summary}", *held]), LONG)
+    terms = [f"{one.name}: {one.summary}" for one in explanation.entries]
+    said = terms if len(terms) > 1 else [explanation.entries[0].summary]
+    return clean(f"{explanation.spec}: {'; '.join([*said, *held])}", LONG)
 
 
 def show(explanation: Explanation, console: Console | None = None) -> None:
@@ -77,25 +91,33 @@ def _indented(words: str, console: Console, style: str = "") -> None:
 
 
 def _picture(explanation: Explanation, console: Console) -> None:
-    """Curves of dots where the output can show them, or the reason why there are none."""
+    """Curves of dots where the output can show them, else where the picture is, or why there is none."""
     if explanation.picture:
         _indented(explanation.picture, console, "dim")
-    elif "utf" in (console.encoding or sys.stdout.encoding or ""):
-        drawn = chart(explanation.subjects, min(console.width - 4, 64))
-        if drawn is not None:
-            console.print(Padding(drawn, (0, 0, 1, 2)))
+        return
+    dots = "utf" in (console.encoding or sys.stdout.encoding or "")
+    drawn = chart(explanation.subjects, min(console.width - 4, 64)) if dots else None
+    if drawn is not None:
+        console.print(Padding(drawn, (0, 0, 1, 2)))
+    else:
+        _indented("Its picture does not fit a terminal: --html FILE writes a page with it.", console, "dim")
+        console.print()
 
 
 def _rows(explanation: Explanation) -> Table:
     several = len(explanation.variants) > 1
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False, show_header=several)
-    table.add_column("", no_wrap=True)
-    for label in short_labels(explanation):
+    head, *short = heads(explanation)
+    table.add_column(Text(clean(head)), no_wrap=True)
+    for label in short:
         table.add_column(Text(clean(label)), no_wrap=not several)
     if not several:
         table.add_column("")
     for row in explanation.rows:
-        answers = [Text(answer, style=STYLES[answer.split(",")[0]]) for answer in row.answers]
+        styles = [STYLES[answer.split(",")[0]] for answer in row.answers]
+        narrow = [answer.replace(", ", "\n").replace(" = ", "=") for answer in row.answers]  # the constant below
+        words = narrow if several else row.answers
+        answers = [Text(*pair) for pair in zip(words, styles, strict=True)]
         table.add_row(Text(row.title), *answers, *([] if several else [Text(row.sentence, style="dim")]))
     return table
 
@@ -113,7 +135,8 @@ def _details(one: Entry, console: Console) -> None:
     if rest:
         _indented(f"{clean(one.name)} also takes {rest}.", console, "dim")
     for code, result in one.anchors:
-        _indented(f">>> {clean(code, 300)}", console)
+        for line in code.splitlines():
+            _indented(f">>> {clean(line, 300)}", console)
         _indented(clean(result, 200), console)
     if one.source:
         _indented(f"Source: {one.source}", console, "dim")

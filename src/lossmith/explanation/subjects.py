@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from lossmith import spec
 from lossmith.errors import ParameterError, SpecError
 from lossmith.flow.loss import Loss, registry
@@ -87,6 +85,9 @@ def _swept(loss: Loss | WeightedSum, values: Mapping[str, Any]) -> list[Subject]
     if not own or isinstance(loss, WeightedSum):
         return [Subject(loss, clean(loss))]
     each = [[(name, one) for one in several(loss.parameters_[name], value)] for name, value in own.items()]
+    for (name, _), some in zip(own.items(), each, strict=True):
+        if not some:
+            raise ParameterError(f"{clean(loss)}: {name}: give at least one value")
     found = []
     for chosen in itertools.product(*each):
         one = type(loss)(**{**loss.options(), **dict(chosen)})
@@ -99,9 +100,11 @@ def several(parameter: Parameter, value: Any) -> list[Any]:
     """The values that a parameter is to take: one, or those of a list, where one value is not a list itself."""
     if isinstance(value, Values):
         return list(value)
-    if isinstance(value, str | bytes) or not isinstance(value, Sequence | Tensor):
+    if hasattr(value, "tolist"):  # a tensor or an array
+        value = value.tolist()
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         return [value]
-    values = value.tolist() if isinstance(value, Tensor) else list(value)
+    values = list(value)
     scalar = parameter.read is not weights_or_none and not isinstance(parameter.default, tuple)
     if scalar or any(isinstance(one, list | tuple | None) for one in values):
         return values

@@ -78,6 +78,8 @@ class EpochSampler(Sampler[Item]):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where a pass was; at its end the next pass begins."""
+        if not {"epoch", "position"} <= set(state):
+            raise ParameterError(f"{type(self).__name__}: state must have epoch and position, not {state!r}")
         epoch, position = self._whole("epoch", state["epoch"], 0), self._whole("position", state["position"], 0)
         if position > len(self):
             raise ParameterError(
