@@ -7,7 +7,7 @@ tensor(4.)
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -21,7 +21,10 @@ WORDS = tuple(word for word, p in CALL.items() if p.kind is p.KEYWORD_ONLY)  # t
 
 
 class Functions:
-    """The losses as functions of one array library: `call` takes a loss, its input and target, and call's options."""
+    """The losses as functions of one array library: `call` takes a loss, its input and target, and options of a call.
+
+    Those are the options of any loss's call, and `also`, with their defaults.
+    """
 
     def __init__(
         self,
@@ -29,8 +32,12 @@ class Functions:
         array: Any,
         call: Callable[..., Any],
         offered: Callable[[type[Loss]], bool] = lambda cls: True,
+        also: Mapping[str, Any] | None = None,
     ) -> None:
         self.module, self.array, self.call, self.offered = module, array, call, offered
+        only = inspect.Parameter.KEYWORD_ONLY
+        self.words = [CALL[word] for word in WORDS]
+        self.words += [inspect.Parameter(word, only, default=default) for word, default in (also or {}).items()]
         self.made: dict[type[Loss], Callable[..., Any]] = {}
 
     def names(self) -> list[str]:
@@ -48,7 +55,7 @@ class Functions:
 
     def _function(self, name: str, cls: type[Loss]) -> Callable[..., Any]:
         def function(input: Any, target: Any = None, **options: Any) -> Any:
-            called = {word: options.pop(word) for word in WORDS if word in options}
+            called = {word.name: options.pop(word.name) for word in self.words if word.name in options}
             return self.call(cls(**options), input, target, **called)
 
         function.__name__ = function.__qualname__ = name
@@ -56,7 +63,7 @@ class Functions:
         function.__doc__ = cls.__doc__
         own = inspect.signature(cls).parameters
         plain = [CALL[word].replace(annotation=self.array) for word in ("input", "target")]
-        arguments = [*plain, *own.values(), *(CALL[word] for word in WORDS)]
+        arguments = [*plain, *own.values(), *self.words]
         function.__signature__ = inspect.Signature(arguments, return_annotation=self.array)  # type: ignore[attr-defined]
         return function
 

@@ -55,7 +55,7 @@ def create(spec: Any, *, class_axis: int = 1) -> Callable[..., Any]:
 
 def _call(loss: Loss | WeightedSum, input: Any, target: Any, class_axis: int = 1, **options: Any) -> Any:
     """Call a loss with everything as JAX arrays, the classes moved to axis 1."""
-    inputs = tuple(map(jnp.asarray, input)) if isinstance(input, tuple | list) else (jnp.asarray(input),)
+    inputs = tuple(map(jnp.asarray, input)) if isinstance(input, tuple) else (jnp.asarray(input),)
     target = jnp.asarray(target)
     if class_axis != 1 and inputs[0].ndim > 1:
         soft = target.ndim == inputs[0].ndim
@@ -69,7 +69,7 @@ def _some() -> str:
     return ", ".join(name.removesuffix("_loss") for name in _functions.names()[:3]) + " and others, see dir()"
 
 
-_functions = Functions(__name__, "jax.Array", _call, lambda cls: cls.portable)
+_functions = Functions(__name__, "jax.Array", _call, lambda cls: cls.portable, also={"class_axis": 1})
 
 
 def __getattr__(name: str) -> Any:

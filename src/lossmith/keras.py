@@ -28,6 +28,7 @@ from lossmith.extras import extra
 from lossmith.flow.loss import Loss, registry
 from lossmith.flow.parameter import nearest
 from lossmith.flow.sum import WeightedSum
+from lossmith.flow.units import agree
 from lossmith.losses.link import BINARY
 from lossmith.spec import create as _create
 
@@ -132,12 +133,16 @@ def laid_out(loss: Loss, target: Any, input: Any) -> tuple[Any, Any]:
     ops, dims = keras.ops, len(input.shape)
     if isinstance(loss.sample(torch.Generator(), 1)[0], tuple):  # several numbers for each unit: the last axis
         return tuple(input[..., k] for k in range(input.shape[-1])), target
-    over_classes = loss.unit != "element" and getattr(loss, "link", "softmax") not in BINARY
-    if not over_classes:
+    if not _over_classes(loss):
         if len(target.shape) == dims - 1 and input.shape[-1] == 1:
             target = ops.expand_dims(target, -1)
         last = dims > 2 and loss.unit != "element"
         return (ops.moveaxis(input, -1, 1), ops.moveaxis(target, -1, 1)) if last else (input, target)
+    if dims < 2 or len(target.shape) > dims:
+        raise ShapeError(
+            f"{type(loss).__name__}: y_true comes first and holds the labels of y_pred, which must be class scores, "
+            f"[batch, ..., classes]; y_true has shape {list(target.shape)} and y_pred {list(input.shape)}"
+        )
     if len(target.shape) == dims and target.shape[-1] == 1:
         target = ops.squeeze(target, -1)
     if len(target.shape) == dims:
@@ -145,18 +150,24 @@ def laid_out(loss: Loss, target: Any, input: Any) -> tuple[Any, Any]:
     return ops.moveaxis(input, -1, 1), ops.cast(target, "int32")
 
 
+def _over_classes(loss: Loss) -> bool:
+    return loss.unit != "element" and getattr(loss, "link", "softmax") not in BINARY
+
+
 def _spread(loss: Loss, x: Any, input: Any, target: Any) -> Any:
     """A mask or weights, of samples or of units, in the shape of the units."""
     ops = keras.ops
     first = input[0] if isinstance(input, tuple) else input
-    over_classes = loss.unit != "element" and getattr(loss, "link", "softmax") not in BINARY
-    like = first[:, 0] if over_classes else first
+    like = first[:, 0] if _over_classes(loss) else first
     if len(x.shape) == len(like.shape) + 1 and x.shape[-1] == 1:
         x = ops.squeeze(x, -1)
     if loss.unit == "sample" and len(x.shape) == 1:
         return x  # of a sample, not of its pixels
-    if len(x.shape) > len(like.shape):
-        raise ShapeError(f"{type(loss).__name__}: a weight or mask has more axes, {x.shape}, than there are units")
+    if len(x.shape) > len(like.shape) or not agree(x.shape, like.shape[: len(x.shape)]):
+        raise ShapeError(
+            f"{type(loss).__name__}: sample_weight and mask must have one entry per sample, or per unit, "
+            f"{list(like.shape)}; it has shape {list(x.shape)}"
+        )
     x = ops.reshape(x, (*ops.shape(x), *[1] * (len(like.shape) - len(x.shape))))
     if ops_of(x).dtype_name(x) == "bool":
         return ops.logical_and(x, ops.ones_like(like, dtype="bool"))

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from lossmith.errors import DtypeError
 from lossmith.extras import extra
 from lossmith.functional import Functions
 from lossmith.spec import create as _create
@@ -65,6 +66,8 @@ def _tensor(x: Any) -> Any:
     if isinstance(x, tuple):
         return tuple(map(_tensor, x))
     array = np.asarray(x)
+    if array.dtype.kind not in "biuf":
+        raise DtypeError(f"lossmith.numpy: arrays hold numbers; this one has dtype {array.dtype}, of {repr(x)[:60]}")
     if array.dtype.byteorder == ">" or not array.flags.writeable or any(s < 0 for s in array.strides):
         array = np.array(array, dtype=array.dtype.newbyteorder("="))  # torch shares none of these
     return torch.from_numpy(array)

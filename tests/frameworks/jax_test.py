@@ -68,6 +68,7 @@ def test_classes_may_be_last() -> None:
     z, y = jnp.linspace(-2, 2, 40).reshape(2, 5, 4), jnp.arange(10).reshape(2, 5) % 4
     want = lossmith.FocalLoss()(torch.from_numpy(np.array(z)).movedim(-1, 1), torch.from_numpy(np.array(y)))
     close(losses.create("focal", class_axis=-1)(z, y), want)
+    close(losses.focal_loss(z.tolist(), y.tolist(), class_axis=-1), want)
 
 
 def test_optax_and_ours_agree_where_they_mean_the_same() -> None:

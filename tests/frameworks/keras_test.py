@@ -98,6 +98,8 @@ def test_bad_input_is_a_sentence() -> None:
         (lambda: losses.MSELoss(class_weight=[1, 2]), ParameterError, "weight"),
         (lambda: losses.FocalLoss(class_weight={"a": 1.0}), ParameterError, "class_weight must be"),
         (lambda: losses.MSELoss()(np.zeros((2, 1)), z), ShapeError, "same shape"),
+        (lambda: losses.FocalLoss()(z, [0, 1]), ShapeError, "comes first"),
+        (lambda: losses.FocalLoss()([0, 1], z, np.ones(3, "float32")), ShapeError, "one entry per sample"),
         (lambda: losses.create("ctc"), ParameterError, "torch alone"),
         (lambda: losses.CTCLoss, AttributeError, "torch alone"),
         (lambda: losses.FocaLoss, AttributeError, 'did you mean "FocalLoss"'),

@@ -8,7 +8,7 @@ import torch
 
 from lossmith import functional
 from lossmith import numpy as losses
-from lossmith.errors import DomainError, ShapeError
+from lossmith.errors import DomainError, DtypeError, ShapeError
 from lossmith.flow.loss import Input
 from tests.laws.cases import CASES, Case, leaves, packed
 
@@ -55,5 +55,7 @@ def test_inputs_are_left_alone() -> None:
 def test_bad_input_is_a_sentence() -> None:
     with pytest.raises(DomainError, match="first 7"):
         losses.focal_loss(np.zeros((1, 3)), [7])
+    with pytest.raises(DtypeError, match="arrays hold numbers"):
+        losses.focal_loss(np.zeros((1, 3)), ["cat"])
     with pytest.raises(ShapeError, match="same shape"):
         losses.mse_loss(np.zeros((2, 1)), np.zeros(2))

@@ -28,8 +28,10 @@ def show(
     Any parameter of the loss is an option that takes one value or several, a curve for each: --gamma 0,0.5,1,2,5. Exit
     codes: 0 done, 2 something given cannot be used (nothing is written).
     """
-    if loss.startswith("-"):
+    if loss.startswith("--"):
         raise InputError(f"the loss comes first, then {loss}: lossmith show focal --gamma 0,1,2.")
+    if html is not None and html.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--html {html} must end in .html.")
     if html is not None and not html.expanduser().parent.is_dir():
         raise InputError(f"{html} cannot be written: there is no such folder; give another --html.")
     words = pairs(context.args)

@@ -84,6 +84,8 @@ class Curves(Mapping[str, Curve]):
         self._curves, self.failures = dict(curves), dict(failures)
 
     def __getitem__(self, loss: str) -> Curve:
+        if loss not in self._curves:
+            raise KeyError(f"no curve is under {loss!r}; there are {', '.join(self._curves)}")
         return self._curves[loss]
 
     def __iter__(self) -> Iterator[str]:

@@ -77,7 +77,7 @@ def line(step: int, numbers: dict[str, float]) -> str:
     shares = sorted(group(numbers, "class_gradient").items(), key=lambda item: -item[1])[:5]
     words = summary(step, numbers)
     if shares:
-        words.append("gradient " + ", ".join(f"{name} {percent(x)}" for name, x in shares))
+        words.append("gradient " + ", ".join(f"{'class ' * name.isdigit()}{name} {percent(x)}" for name, x in shares))
     return "  ".join(words)
 
 
