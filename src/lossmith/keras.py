@@ -73,7 +73,7 @@ class TorchLoss(keras.losses.Loss):  # type: ignore[misc, name-defined]
         return self.torch_class(**reduced(self.torch_class, self.reduction, parameters))
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        mask = keras.src.backend.get_keras_mask(y_pred)
+        mask = getattr(y_pred, "_keras_mask", None)  # where Keras's layers leave it
         terms = [self.loss] if isinstance(self.loss, Loss) else list(self.loss.losses)
         with keras.name_scope(self.name):
             input, target = laid_out(terms[0], _array(y_true), _array(y_pred))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import torch
@@ -64,6 +65,20 @@ def test_reductions_are_those_of_keras() -> None:
         loss = losses.CrossEntropyLoss(reduction=reduction)
         np.testing.assert_allclose(np.asarray(loss(y, z, w)), want, rtol=1e-6)
         np.testing.assert_allclose(np.asarray(loss(y, z, w[:, None])), want, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 with NumPy 2
+def test_steps_that_a_layer_masks_do_not_count() -> None:
+    words, tags = np.array([[3, 1, 0, 0], [2, 0, 0, 0]]), np.array([[0, 1, 1, 1], [1, 0, 0, 0]])
+    model = keras.Sequential([keras.layers.Embedding(5, 4, mask_zero=True), keras.layers.Dense(2)])
+    scores = model(words)
+    shown = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], bool)
+    z = np.moveaxis(keras.ops.convert_to_numpy(scores), -1, 1)
+    want = lossmith.numpy.focal_loss(z, tags, mask=shown)
+    got = keras.ops.convert_to_numpy(losses.FocalLoss()(tags, scores))
+    assert float(got) == pytest.approx(float(want), rel=1e-6)
+    model.compile(loss=losses.FocalLoss())
+    assert model.evaluate(words, tags, verbose=0) == pytest.approx(float(want), rel=1e-6)
 
 
 def test_targets_may_be_columns_rows_or_probabilities() -> None:
