@@ -16,9 +16,6 @@ import lossmith.losses  # noqa: F401  (fills the registry)
 from lossmith.flow.loss import Loss, registry
 from lossmith.flow.parameter import nearest
 
-CALL = inspect.signature(Loss.forward).parameters
-WORDS = tuple(word for word, p in CALL.items() if p.kind is p.KEYWORD_ONLY)  # taken by a call, not by the class
-
 
 class Functions:
     """The losses as functions of one array library: `call` takes a loss, its input and target, and options of a call.
@@ -36,8 +33,7 @@ class Functions:
     ) -> None:
         self.module, self.array, self.call, self.offered = module, array, call, offered
         only = inspect.Parameter.KEYWORD_ONLY
-        self.words = [CALL[word] for word in WORDS]
-        self.words += [inspect.Parameter(word, only, default=default) for word, default in (also or {}).items()]
+        self.also = [inspect.Parameter(word, only, default=default) for word, default in (also or {}).items()]
         self.made: dict[type[Loss], Callable[..., Any]] = {}
 
     def names(self) -> list[str]:
@@ -54,16 +50,19 @@ class Functions:
         return self.made[cls]
 
     def _function(self, name: str, cls: type[Loss]) -> Callable[..., Any]:
+        call = inspect.signature(cls.forward).parameters
+        words = [*(p for p in call.values() if p.kind is p.KEYWORD_ONLY), *self.also]  # of a call, not of the class
+
         def function(input: Any, target: Any = None, **options: Any) -> Any:
-            called = {word.name: options.pop(word.name) for word in self.words if word.name in options}
+            called = {word.name: options.pop(word.name) for word in words if word.name in options}
             return self.call(cls(**options), input, target, **called)
 
         function.__name__ = function.__qualname__ = name
         function.__module__ = self.module
         function.__doc__ = cls.__doc__
         own = inspect.signature(cls).parameters
-        plain = [CALL[word].replace(annotation=self.array) for word in ("input", "target")]
-        arguments = [*plain, *own.values(), *self.words]
+        plain = [call[word].replace(annotation=self.array) for word in ("input", "target")]
+        arguments = [*plain, *own.values(), *words]
         function.__signature__ = inspect.Signature(arguments, return_annotation=self.array)  # type: ignore[attr-defined]
         return function
 

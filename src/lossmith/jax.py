@@ -13,7 +13,7 @@ families. Values are checked outside of ``jit`` only.
 0.0109
 >>> loss = losses.create("0.7*focal(gamma=2) + 0.3*poly")
 >>> print(jax.grad(loss)(logits, labels).round(3))
-[[-0.149  0.075  0.075]]
+[[-0.133  0.066  0.066]]
 """
 
 from collections.abc import Callable

@@ -104,7 +104,7 @@ def create(spec: str, **options: Any) -> TorchLoss:
     `options` are Keras's ``reduction``, ``name`` and ``dtype``.
 
     >>> round(float(create("0.7*focal + 0.3*poly")([0], [[2.0, 0.0, 0.0]])), 4)
-    0.1432
+    0.1434
 
     Raises `ParameterError` for a loss that is written for torch alone, and what `lossmith.create` raises.
     """
