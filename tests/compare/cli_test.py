@@ -216,16 +216,16 @@ def wait_for_parts(folder, count, process):
     assert process.poll() is None, process.communicate()
 
 
-def test_a_budget_is_kept(tmp_path):
+def test_a_budget_is_kept(tmp_path, capsys, monkeypatch):
+    """However slow the machine: what is there when the time is over is judged, and far from all runs are there."""
+    monkeypatch.chdir(tmp_path)
     write(tmp_path, blobs(60))
-    began = time.monotonic()
-    process = start(tmp_path, "compare", "table.csv", "--target", "y", "--repeats", "500", "--budget", "20s", "--quiet")
-    process.communicate(timeout=60)
-    spent = time.monotonic() - began
-    assert process.returncode == 0
-    assert 15 < spent < 20 * 1.1
-    results = json.loads((tmp_path / "lossmith-report" / "table-y" / "results.json").read_text())
+    words = ("compare", "table.csv", "--target", "y", "--losses", "focal(gamma=1)", "--out", "kept", "--quiet")
+    assert call(capsys, monkeypatch, *words, "--repeats", "1")[0] == 0
+    assert call(capsys, monkeypatch, *words, "--repeats", "500", "--budget", "5s")[0] == 0
+    results = json.loads((tmp_path / "kept" / "results.json").read_text())
     assert results["status"] == "partial"
+    assert 2 <= len(results["records"]) < 500
 
 
 MY_LOSSES = """
@@ -264,7 +264,7 @@ def test_losses_that_die_hang_or_overflow_are_listed_with_the_reason(tmp_path, c
     write(tmp_path, blobs())
     (tmp_path / "mine.py").write_text(MY_LOSSES)
     losses = [f"mine.py:{name}Loss" for name in ("Fine", "Deadly", "Hanging", "Wild")]
-    words = ("compare", "table.csv", "--target", "y", "--losses", *losses, "--repeats", "1", "--timeout", "10s")
+    words = ("compare", "table.csv", "--target", "y", "--losses", *losses, "--repeats", "1", "--timeout", "20s")
     code, out, err = call(capsys, monkeypatch, *words)
     assert code == 0
     results = json.loads((tmp_path / "lossmith-report" / "table-y" / "results.json").read_text())
@@ -274,7 +274,7 @@ def test_losses_that_die_hang_or_overflow_are_listed_with_the_reason(tmp_path, c
     assert "memory" in records["mine.py:DeadlyLoss"]["reason"]
     assert records["mine.py:HangingLoss"]["status"] == "timeout"
     assert "not finite" in records["mine.py:WildLoss"]["reason"]
-    for sentence in ("memory", "stopped after 10 s", "not finite"):
+    for sentence in ("memory", "stopped after 20 s", "not finite"):
         assert sentence in " ".join(out.split())
         assert sentence in err
 

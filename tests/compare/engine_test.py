@@ -114,14 +114,16 @@ def test_a_run_over_its_time_is_stopped_and_listed(workload):
         "b": "ok",
     }
     assert found["sleep"]["reason"] == "stopped after 1 s"
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 50  # either takes 60
 
 
 def test_the_deadline_stops_what_is_running(workload):
-    started = time.monotonic()
-    found = results(workload, "a", "sleep", "b", jobs=1, stop=Stop(deadline=started + 3.0))
-    assert list(found) == ["a"]
-    assert time.monotonic() - started < 4.0
+    stop, found, started = Stop(), [], time.monotonic()
+    for run, _ in execute(runs("a", "sleep", "b"), workload, 1, 60.0, stop):
+        found.append(run.arm.name)
+        stop.deadline = time.monotonic() + 0.5
+    assert found == ["a"]
+    assert time.monotonic() - started < 50  # the sleep takes 60
 
 
 def test_workers_that_cannot_start_are_an_error_with_their_last_words(workload):

@@ -339,7 +339,7 @@ def test_the_alias_table_holds_the_distribution(q: Tensor) -> None:
 def test_a_million_classes_take_a_moment() -> None:
     start = time.perf_counter()
     alias_table(1 / torch.arange(1, 1_000_001))
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 60
 
 
 NOISES: dict[str, tuple[Noise, list[Any]]] = {
