@@ -12,12 +12,12 @@ from sklearn.preprocessing import label_binarize
 
 import lossmith.compare
 from bench.measure import table
-from lossmith.compare import train
-from lossmith.compare.arms import TRIES, Arm, default_arms
-from lossmith.compare.data import load
+from lossmith.compare.data.load import load
+from lossmith.compare.data.task import infer
+from lossmith.compare.remedies.arms import TRIES, Arm, default_arms
+from lossmith.compare.runs import train
 from lossmith.compare.session import DEMO, DEMO_TARGET, cores
 from lossmith.compare.settings import MODELS, Training
-from lossmith.compare.task import infer
 
 REPEATS = 3
 

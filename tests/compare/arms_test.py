@@ -2,7 +2,16 @@
 
 import pytest
 
-from lossmith.compare.arms import BASELINE, TRIES, Arm, check_arms, choose_arms, default_arms, points, source_text
+from lossmith.compare.remedies.arms import (
+    BASELINE,
+    TRIES,
+    Arm,
+    check_arms,
+    choose_arms,
+    default_arms,
+    points,
+    source_text,
+)
 from lossmith.errors import InputError, LossmithError
 
 

@@ -15,8 +15,8 @@ from tables import COMMAND, blobs, start, without_times, write
 
 import lossmith
 from lossmith import cli
-from lossmith.compare import engine
-from lossmith.compare.arms import choose_arms
+from lossmith.compare.remedies.arms import choose_arms
+from lossmith.compare.runs import engine
 from lossmith.compare.session import identity
 from lossmith.errors import InputError
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from tables import blobs, write
 
-from lossmith.compare.data import load
-from lossmith.compare.task import infer
+from lossmith.compare.data.load import load
+from lossmith.compare.data.task import infer
 from lossmith.errors import InputError
 from lossmith.table import reading
 

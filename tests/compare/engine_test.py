@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lossmith.compare import engine
-from lossmith.compare.arms import Arm
-from lossmith.compare.engine import EngineError, Run, Stop, Workload, execute, stopping_on_signals
+from lossmith.compare.remedies.arms import Arm
+from lossmith.compare.runs import engine
+from lossmith.compare.runs.engine import EngineError, Run, Stop, Workload, execute, stopping_on_signals
 
 FAKE = """
 import os, signal, sys, time
-from lossmith.compare.worker import serve
+from lossmith.compare.runs.worker import serve
 
 def setup(header, matrix, labels):
     if header.get("broken"):
@@ -152,8 +152,8 @@ def test_a_signal_asks_for_a_stop_and_the_old_handlers_come_back():
 def test_workers_die_with_a_parent_that_is_killed(workload, tmp_path):
     parent = f"""
 import sys, numpy as np
-from lossmith.compare.arms import Arm
-from lossmith.compare.engine import Run, Stop, Workload, Pool
+from lossmith.compare.remedies.arms import Arm
+from lossmith.compare.runs.engine import Run, Stop, Workload, Pool
 from collections import deque
 pool = Pool(Workload({{}}, np.zeros((1, 1)), np.zeros(1, int), {workload.command!r}), 2, 60.0)
 pool.hand_out(deque([Run(Arm("busy", "", "", ""), 0, "k"), Run(Arm("sleep", "", "", ""), 1, "l")]))

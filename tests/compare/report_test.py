@@ -11,9 +11,10 @@ from html.parser import HTMLParser
 import pytest
 import sample_results
 
-from lossmith.compare import figures, panels, report
-from lossmith.compare.runs import Runs
-from lossmith.compare.verdict import judge
+from lossmith.compare.report import figures, panels
+from lossmith.compare.report import html as report
+from lossmith.compare.verdict.judge import judge
+from lossmith.compare.verdict.records import Runs
 
 FEW = [arm for arm in sample_results.ARMS if arm[0] in ("cross_entropy", "focal", "class_balanced")]
 BINARY = {"classes": ["no", "yes"], "counts": [900, 100]}

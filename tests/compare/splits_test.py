@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossmith.compare.features import encoder
-from lossmith.compare.splits import NEEDED_ROWS, split
+from lossmith.compare.data.features import encoder
+from lossmith.compare.data.splits import NEEDED_ROWS, split
 
 
 @settings(max_examples=50, deadline=None)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lossmith.compare.store import Store, StoreError, folder_name, key_of
+from lossmith.compare.runs.store import Store, StoreError, folder_name, key_of
 from lossmith.errors import InputError
 from lossmith.files import write_text
 

@@ -6,12 +6,14 @@ import torch
 from tables import blobs
 
 from lossmith import metrics
-from lossmith.compare import features, rule, train
-from lossmith.compare.arms import default_arms
-from lossmith.compare.data import load
+from lossmith.compare.data import features
+from lossmith.compare.data.load import load
+from lossmith.compare.data.splits import split
+from lossmith.compare.data.task import infer
+from lossmith.compare.remedies import rules
+from lossmith.compare.remedies.arms import default_arms
+from lossmith.compare.runs import train
 from lossmith.compare.settings import Training
-from lossmith.compare.splits import split
-from lossmith.compare.task import infer
 
 ARMS = {arm.name: arm for arm in default_arms()}
 
@@ -85,7 +87,7 @@ def test_test_rows_reach_nothing_that_is_fitted(task, monkeypatch):
     training = training_of(task, kinds=(*task.kinds, "number"), metric="mcc")
     parts = split(task.labels, 0, 0)
     fitted, tuned = [], []
-    make, tune = features.encoder, rule.tune
+    make, tune = features.encoder, rules.tune
 
     class Spy:
         def __init__(self, kinds):
@@ -96,7 +98,7 @@ def test_test_rows_reach_nothing_that_is_fitted(task, monkeypatch):
             return self.inner.fit(rows)
 
     monkeypatch.setattr(features, "encoder", Spy)
-    monkeypatch.setattr(rule, "tune", lambda log_p, labels, metric: tuned.append(labels) or tune(log_p, labels, metric))
+    monkeypatch.setattr(rules, "tune", lambda log_p, labels, metric: tuned.append(labels) or tune(log_p, labels, metric))
     prepared = train.prepare(matrix, task.labels, training, 0)
     assert sorted(fitted) == parts.train.tolist()
     poisoned = train.Prepared(
@@ -150,7 +152,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_with_the_reason(task, monkeypat
         run(task, "cross_entropy")
 
 
-@pytest.mark.parametrize("metric", rule.METRICS)
+@pytest.mark.parametrize("metric", rules.METRICS)
 @pytest.mark.parametrize("classes", [2, 4])
 def test_the_tuned_rule_is_never_worse_on_the_rows_it_was_tuned_on(metric, classes):
     generator = np.random.default_rng(classes)
@@ -160,25 +162,25 @@ def test_the_tuned_rule_is_never_worse_on_the_rows_it_was_tuned_on(metric, class
         )
         logits = generator.normal(size=(len(labels), classes)) + 1.5 * np.eye(classes)[labels] + np.eye(classes)[0]
         log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-        offsets = rule.tune(log_p, labels, metric)
+        offsets = rules.tune(log_p, labels, metric)
         plain, tuned = (
-            metrics.decision(rule.decide(log_p, values), labels, classes)[metric] for values in (0 * offsets, offsets)
+            metrics.decision(rules.decide(log_p, values), labels, classes)[metric] for values in (0 * offsets, offsets)
         )
         assert tuned >= plain
-        assert rule.score(metric, rule.decide(log_p, offsets), labels, classes) == pytest.approx(tuned)
+        assert rules.score(metric, rules.decide(log_p, offsets), labels, classes) == pytest.approx(tuned)
 
 
-@pytest.mark.parametrize("metric", rule.METRICS)
+@pytest.mark.parametrize("metric", rules.METRICS)
 def test_the_threshold_of_two_classes_is_the_best_there_is(metric):
     generator = np.random.default_rng(5)
     labels = generator.choice(2, 60, p=[0.8, 0.2])
     scores = np.round(generator.normal(size=60) + labels, 1)  # with ties
     log_p = np.column_stack([-np.logaddexp(0, scores), -np.logaddexp(0, -scores)])
-    found = rule.score(metric, rule.decide(log_p, rule.tune(log_p, labels, metric)), labels, 2)
+    found = rules.score(metric, rules.decide(log_p, rules.tune(log_p, labels, metric)), labels, 2)
     cuts = np.concatenate([scores - 0.05, scores + 0.05])
-    best = max(rule.score(metric, (scores > cut).astype(int), labels, 2) for cut in cuts)
+    best = max(rules.score(metric, (scores > cut).astype(int), labels, 2) for cut in cuts)
     assert found == pytest.approx(best)
 
 
 def test_the_metrics_of_the_rule_are_those_of_the_report():
-    assert tuple(rule.METRICS) == metrics.DECISIONS
+    assert tuple(rules.METRICS) == metrics.DECISIONS

@@ -14,9 +14,10 @@ import torch
 from rich.console import Console
 from scipy import stats
 
-from lossmith.compare import inference, snippet, terminal, wording
-from lossmith.compare.runs import Runs
-from lossmith.compare.verdict import judge
+from lossmith.compare.report import terminal
+from lossmith.compare.verdict import inference, snippet, wording
+from lossmith.compare.verdict.judge import judge
+from lossmith.compare.verdict.records import Runs
 
 THREE = [arm for arm in sample_results.ARMS if arm[0] in ("cross_entropy", "focal", "balanced")]
 POLY = [arm for arm in sample_results.ARMS if arm[0] in ("cross_entropy", "poly")]

@@ -52,9 +52,9 @@ def compare(
     A second call with the same data and settings goes on where the first one ended. Exit codes: 0 done, 1 no run
     succeeded, 2 something given cannot be used (nothing is written), 130 interrupted (the report is partial).
     """
-    from lossmith.compare.engine import EngineError
+    from lossmith.compare.runs.engine import EngineError
+    from lossmith.compare.runs.store import StoreError
     from lossmith.compare.session import DEMO, DEMO_TARGET, conduct
-    from lossmith.compare.store import StoreError
 
     if demo == (data is not None):
         raise InputError("give one table (CSV, TSV or Parquet) and its --target, or --demo.")
@@ -87,7 +87,7 @@ def tell(comparison: "Comparison", as_json: bool, quiet: bool) -> None:
     elif quiet:
         print(comparison.verdict)
     else:
-        from lossmith.compare.terminal import show
+        from lossmith.compare.report.terminal import show
 
         show(comparison)
 

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossmith.compare.environment import check_extra, cores, versions
-from lossmith.compare.store import Store, folder_name, key_of
+from lossmith.compare.runs.store import Store, folder_name, key_of
 
 if TYPE_CHECKING:
-    from lossmith.compare.arms import Arm
-    from lossmith.compare.engine import EngineError, Run, Stop
+    from lossmith.compare.data.task import Task
+    from lossmith.compare.remedies.arms import Arm
+    from lossmith.compare.runs.engine import EngineError, Run, Stop
     from lossmith.compare.settings import Settings, Training
-    from lossmith.compare.task import Task
 
 REPORT_SECONDS = 2.0  # what the verdict and the report take, kept free at the end of a budget
 DEMO = Path(__file__).parent / "demo" / "page-blocks.csv"
@@ -127,10 +127,10 @@ def conduct(
     """As `compare`, but Ctrl-C ends in a partial `Comparison` that says so, and not in an exception."""
     check_extra()
     from lossmith.compare import settings as options
-    from lossmith.compare.arms import check_arms, choose_arms
-    from lossmith.compare.data import load
-    from lossmith.compare.engine import Stop
-    from lossmith.compare.task import infer
+    from lossmith.compare.data.load import load
+    from lossmith.compare.data.task import infer
+    from lossmith.compare.remedies.arms import check_arms, choose_arms
+    from lossmith.compare.runs.engine import Stop
 
     began = time.monotonic()
     settings = options.Settings(
@@ -168,7 +168,7 @@ class Session:
         """Run what is not there yet, then judge and report what there is."""
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
         # The report's libraries take seconds to load, so they do it while the workers start and not at a deadline.
-        threading.Thread(target=import_module, args=("lossmith.compare.report",), daemon=True).start()
+        threading.Thread(target=import_module, args=("lossmith.compare.report.html",), daemon=True).start()
         plan = self.plan()
         records = {} if fresh else self.finished(plan)
         for run in plan:
@@ -186,7 +186,7 @@ class Session:
 
     def fill(self, plan: "list[Run]", records: dict[str, Record]) -> "EngineError | None":
         """Make and keep the records that are not there; why workers could no longer be started, if so."""
-        from lossmith.compare.engine import EngineError
+        from lossmith.compare.runs.engine import EngineError
 
         # Closed at once where a record cannot be kept, so that no worker goes on for nothing.
         with closing(self.work([run for run in plan if run.key not in records], len(plan))) as work:
@@ -200,7 +200,7 @@ class Session:
 
     def plan(self) -> "list[Run]":
         """Every run, all arms of one repeat before the next, so that a partial comparison is still paired."""
-        from lossmith.compare.engine import Run
+        from lossmith.compare.runs.engine import Run
 
         shared = {
             "versions": versions(),
@@ -232,7 +232,7 @@ class Session:
     @cached_property
     def batch_size(self) -> int:
         """Rows of one training step."""
-        from lossmith.compare.splits import split
+        from lossmith.compare.data.splits import split
 
         return self.training.batch_size(len(split(self.task.labels, self.settings.seed, 0).train))
 
@@ -243,8 +243,8 @@ class Session:
 
     def work(self, runs: "list[Run]", planned: int) -> "Generator[tuple[Run, Record]]":
         """The runs with their records as they end, with progress, until done or told to stop."""
-        from lossmith.compare.engine import Workload, execute, stopping_on_signals
-        from lossmith.compare.progress import following
+        from lossmith.compare.runs.engine import Workload, execute, stopping_on_signals
+        from lossmith.compare.runs.progress import following
 
         workload = Workload({"training": asdict(self.training)}, self.task.matrix, self.task.labels)
         with stopping_on_signals(self.stop), following(planned, planned - len(runs), self.quiet) as step:
@@ -277,8 +277,8 @@ class Session:
 
     def write(self, results: dict[str, Any]) -> None:
         """The verdict, the figures and the report, each file whole or not at all."""
-        from lossmith.compare.report import render
-        from lossmith.compare.verdict import judge
+        from lossmith.compare.report.html import render
+        from lossmith.compare.verdict.judge import judge
 
         results["verdict"] = judge(results)
         self.store.write("results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
@@ -287,7 +287,7 @@ class Session:
 
 def identity(arm: "Arm") -> dict[str, Any]:
     """What of an arm changes its figures: not its title, but the user's file behind it."""
-    from lossmith.compare.arms import source_text
+    from lossmith.compare.remedies.arms import source_text
 
     words = {name: value for name, value in asdict(arm).items() if name not in ("title", "about")}
     return {**words, "source": source_text(arm)}

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lossmith.compare.arms import TRIES
-from lossmith.compare.rule import METRICS
-from lossmith.compare.splits import HELD_OUT
+from lossmith.compare.data.splits import HELD_OUT
+from lossmith.compare.remedies.arms import TRIES
+from lossmith.compare.remedies.rules import METRICS
 from lossmith.errors import InputError
 from lossmith.text import quote, suggestion
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossmith.compare.session import Comparison
-from lossmith.compare.wording import NAMES, number
+from lossmith.compare.verdict.wording import NAMES, number
 from lossmith.text import clean
 
 MOST_FAILURES = 5

@@ -8,10 +8,10 @@ at its default rule, which answers whether tuning the rule is worth it. Nothing 
 from statistics import median
 from typing import Any
 
-from lossmith.compare import wording
-from lossmith.compare.inference import LEVEL, MINIMUM_REPEATS, above, detectable, holm, paired
-from lossmith.compare.runs import BASELINE, CALIBRATION, RANKING, Path, Runs
-from lossmith.compare.snippet import snippet
+from lossmith.compare.verdict import wording
+from lossmith.compare.verdict.inference import LEVEL, MINIMUM_REPEATS, above, detectable, holm, paired
+from lossmith.compare.verdict.records import BASELINE, CALIBRATION, RANKING, Path, Runs
+from lossmith.compare.verdict.snippet import snippet
 from lossmith.metrics import DECISIONS
 
 Comparison = dict[str, Any]

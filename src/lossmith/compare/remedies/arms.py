@@ -139,7 +139,7 @@ def choose_arms(losses: Sequence[str] | None, classes: int) -> list[Arm]:
     chosen = {BASELINE: known[BASELINE]}
     for text in (str(loss).strip() for loss in losses):
         if text == ALL:
-            from lossmith.compare.offer import every_arm
+            from lossmith.compare.remedies.offer import every_arm
 
             chosen |= {arm.name: arm for arm in every_arm(classes)}
         else:

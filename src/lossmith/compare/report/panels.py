@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from lossmith.compare.figures import GREY, Figure, Style, Trace, axis, layout, rounded
-from lossmith.compare.runs import BASELINE, Runs, dig
-from lossmith.compare.wording import number
+from lossmith.compare.report.figures import GREY, Figure, Style, Trace, axis, layout, rounded
+from lossmith.compare.verdict.records import BASELINE, Runs, dig
+from lossmith.compare.verdict.wording import number
 
 FEWEST = 10  # rows in a bin that is drawn
 

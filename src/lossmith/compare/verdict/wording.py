@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from lossmith.compare.runs import BASELINE, Runs
+from lossmith.compare.verdict.records import BASELINE, Runs
 from lossmith.text import clean
 
 NAMES = {

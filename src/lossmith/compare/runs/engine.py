@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from lossmith.compare.arms import Arm
+from lossmith.compare.remedies.arms import Arm
 from lossmith.text import clean
 
-COMMAND = (sys.executable, "-P", "-m", "lossmith.compare.worker")
+COMMAND = (sys.executable, "-P", "-m", "lossmith.compare.runs.worker")
 TICK = 0.1
 START_UP = 600.0  # seconds: importing from a cold network disk is slow, but it ends
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

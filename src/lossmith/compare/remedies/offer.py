@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from lossmith import spec
-from lossmith.compare.arms import Arm, default_arms, even, made_up, try_loss
+from lossmith.compare.remedies.arms import Arm, default_arms, even, made_up, try_loss
 from lossmith.errors import LossmithError
 
 STEPS = 100  # of gradient descent on free logits: enough for a loss that names classes, for ever too few for another

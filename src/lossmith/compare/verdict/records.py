@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lossmith.compare.arms import BASELINE as BASELINE
-from lossmith.compare.inference import Estimate, estimate
+from lossmith.compare.remedies.arms import BASELINE as BASELINE
+from lossmith.compare.verdict.inference import Estimate, estimate
 
 Path = tuple[str, ...]
 """Where a figure is in a record, such as ``("decision", "tuned", "macro_f1")``."""

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lossmith.compare.data import Table
-from lossmith.compare.splits import NEEDED_ROWS
+from lossmith.compare.data.load import Table
+from lossmith.compare.data.splits import NEEDED_ROWS
 from lossmith.errors import InputError
 from lossmith.text import clean, quote
 

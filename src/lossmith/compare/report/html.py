@@ -14,11 +14,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from lossmith.compare import figures, panels, wording
-from lossmith.compare.figures import Figure, Style
-from lossmith.compare.runs import BASELINE, Runs, dig, total
-from lossmith.compare.runs import Path as Where
-from lossmith.compare.verdict import RULES, judge
+from lossmith.compare.report import figures, panels
+from lossmith.compare.report.figures import Figure, Style
+from lossmith.compare.verdict import wording
+from lossmith.compare.verdict.judge import RULES, judge
+from lossmith.compare.verdict.records import BASELINE, Runs, dig, total
+from lossmith.compare.verdict.records import Path as Where
 from lossmith.text import clean
 
 PAGE = Path(__file__).parent / "page"

@@ -1,8 +1,8 @@
 """A worker process: reads the data once, then runs tasks one after the other, each answered by a line of JSON.
 
-It is a plain ``python -m lossmith.compare.worker`` and not a ``multiprocessing`` child, so that a user's script needs
-no ``if __name__ == "__main__"``. Its standard input is its life line: when the parent is gone, however it died, the
-input ends and the worker with it.
+It is a plain ``python -m lossmith.compare.runs.worker`` and not a ``multiprocessing`` child, so that a user's script
+needs no ``if __name__ == "__main__"``. Its standard input is its life line: when the parent is gone, however it died,
+the input ends and the worker with it.
 """
 
 import json
@@ -77,8 +77,8 @@ def training_setup(header: dict[str, Any], matrix: "np.ndarray[Any, Any]", label
     """What this worker does for a living: one arm on one repeat for each task."""
     import torch
 
-    from lossmith.compare import train
-    from lossmith.compare.arms import Arm
+    from lossmith.compare.remedies.arms import Arm
+    from lossmith.compare.runs import train
     from lossmith.compare.settings import Training
 
     torch.set_num_threads(1)

@@ -49,7 +49,7 @@ def snippet(results: dict[str, Any], recommended: dict[str, Any] | None) -> str:
     arm = next(arm for arm in results["arms"] if arm["name"] == recommended["arm"])
     tuned = recommended["rule"] == "tuned"
     head = HEAD.format(
-        imports="\nfrom lossmith.compare.rule import decide, tune\n" if tuned else "",
+        imports="\nfrom lossmith.compare.remedies.rules import decide, tune\n" if tuned else "",
         features=task.get("encoded_width") or max(1, len(task["features"])),
         classes=len(task["classes"]),
         last=len(task["classes"]) - 1,

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 import lossmith
 from lossmith import metrics, spec
-from lossmith.compare import features, rule
-from lossmith.compare.arms import TRIES, Arm
+from lossmith.compare.data import features
+from lossmith.compare.data.splits import split
+from lossmith.compare.remedies import rules
+from lossmith.compare.remedies.arms import TRIES, Arm
 from lossmith.compare.settings import Training
-from lossmith.compare.splits import split
 from lossmith.errors import LossmithError
 
 Floats = NDArray[np.float64]
@@ -98,9 +99,9 @@ def measure(prepared: Prepared, logits: dict[str, Tensor], metric: str) -> dict[
     """Ranking, decisions and calibration on test; the tuned rule comes from validation."""
     log_p = {part: torch.log_softmax(value.double(), dim=1).numpy() for part, value in logits.items()}
     classes, labels = len(prepared.counts), prepared.labels["test"]
-    offsets = rule.tune(log_p["validation"], prepared.labels["validation"], metric)
+    offsets = rules.tune(log_p["validation"], prepared.labels["validation"], metric)
     probability = np.exp(log_p["test"])
-    decided = {"default": rule.decide(log_p["test"], np.zeros(classes)), "tuned": rule.decide(log_p["test"], offsets)}
+    decided = {"default": rules.decide(log_p["test"], np.zeros(classes)), "tuned": rules.decide(log_p["test"], offsets)}
     return {
         "ranking": metrics.ranking(probability, labels, classes, positive=prepared.positive),
         "decision": {name: metrics.decision(chosen, labels, classes) for name, chosen in decided.items()},

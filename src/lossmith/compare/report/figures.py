@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lossmith.compare.inference import LEVEL
-from lossmith.compare.runs import BASELINE, Path, Runs
-from lossmith.compare.wording import number, within
+from lossmith.compare.verdict.inference import LEVEL
+from lossmith.compare.verdict.records import BASELINE, Path, Runs
+from lossmith.compare.verdict.wording import number, within
 from lossmith.text import clean
 
 Figure = dict[str, Any]

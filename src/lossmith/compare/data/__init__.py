@@ -1,0 +1,1 @@
+"""What is compared on: a table read, its columns understood, its rows split and encoded."""

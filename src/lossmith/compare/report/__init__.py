@@ -1,0 +1,1 @@
+"""How a comparison is shown: the HTML report with its figures, and the terminal."""

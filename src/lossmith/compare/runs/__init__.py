@@ -1,0 +1,1 @@
+"""The runs: one arm on one repeat each, trained in worker processes and kept as they end."""

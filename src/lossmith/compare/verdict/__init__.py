@@ -1,0 +1,1 @@
+"""What the runs show: paired statistics, the verdict, and the sentences that say it."""
