@@ -98,7 +98,8 @@ def test_test_rows_reach_nothing_that_is_fitted(task, monkeypatch):
             return self.inner.fit(rows)
 
     monkeypatch.setattr(features, "encoder", Spy)
-    monkeypatch.setattr(rules, "tune", lambda log_p, labels, metric: tuned.append(labels) or tune(log_p, labels, metric))
+    spy = lambda log_p, labels, metric: tuned.append(labels) or tune(log_p, labels, metric)  # noqa: E731
+    monkeypatch.setattr(rules, "tune", spy)
     prepared = train.prepare(matrix, task.labels, training, 0)
     assert sorted(fitted) == parts.train.tolist()
     poisoned = train.Prepared(
