@@ -16,7 +16,8 @@ from lossmith.compare.data.load import load
 from lossmith.compare.data.task import infer
 from lossmith.compare.remedies.arms import TRIES, Arm, default_arms
 from lossmith.compare.runs import train
-from lossmith.compare.session import DEMO, DEMO_TARGET, cores
+from lossmith.compare.call import DEMO, DEMO_TARGET
+from lossmith.compare.environment import cores
 from lossmith.compare.settings import MODELS, Training
 
 REPEATS = 3

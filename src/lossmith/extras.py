@@ -1,6 +1,7 @@
 """Packages that only an extra brings: imported when they are needed, with one sentence where they are missing."""
 
 import importlib
+import importlib.util
 from typing import Any
 
 from lossmith.errors import MissingError
@@ -20,3 +21,12 @@ def extra(module: str, name: str) -> Any:
         if (error.name or "").split(".")[0] != module.split(".")[0]:
             raise
         raise MissingError(f'{module} is not installed: pip install "lossmith[{name}]"') from None
+
+
+def installed(module: str) -> bool:
+    """Whether a package is there, found without importing it.
+
+    >>> installed("json"), installed("no_such_package")
+    (True, False)
+    """
+    return importlib.util.find_spec(module) is not None

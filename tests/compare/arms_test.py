@@ -23,6 +23,34 @@ def test_every_default_arm_has_the_same_number_of_tries_and_works():
     check_arms(arms, 3)
 
 
+def test_the_default_arms_are_calibrated_cross_entropy_then_losses_then_other_rows():
+    arms = {arm.name: arm for arm in default_arms()}
+    assert [name for name, arm in arms.items() if arm.calibration != "none"] == list(arms)[1:4]
+    assert [name for name, arm in arms.items() if arm.resampling != "none"] == list(arms)[-5:]
+    assert list(arms)[1:4] == ["temperature", "isotonic", "prior_correction"]
+    assert set(list(arms)[-5:]) == {
+        "random_over",
+        "random_under",
+        "smote",
+        "balanced_batches",
+        "square_root_batches",
+    }
+    assert all(arm.spec(0) == BASELINE for name, arm in arms.items() if name in (*list(arms)[1:4], *list(arms)[-5:]))
+    assert all(arm.about.endswith(".") for arm in arms.values())
+
+
+def test_further_arms_are_known_by_name():
+    chosen = choose_arms(["adasyn", "balanced_ensemble", "smote"], 2)
+    assert [arm.resampling for arm in chosen] == ["none", "adasyn", "balanced_ensemble", "smote"]
+    assert {"adasyn", "balanced_ensemble"}.isdisjoint(arm.name for arm in default_arms())
+
+
+@pytest.mark.parametrize("field", ["resampling", "calibration"])
+def test_an_arm_with_an_unknown_remedy_cannot_be_made(field):
+    with pytest.raises(ValueError, match="a resampling or a calibration that there is not"):
+        Arm("wrong", "", "", BASELINE, **{field: "smoothed"})
+
+
 def test_an_arm_with_another_number_of_tries_cannot_be_made():
     with pytest.raises(ValueError, match=f"every arm has {TRIES}"):
         Arm("greedy", "", "", "focal(gamma={gamma})", grid=points(gamma=(1, 2, 3, 4)))
@@ -67,7 +95,7 @@ def test_all_is_every_loss_that_names_classes():
     arms = choose_arms(["all"], 3)
     names = [arm.name for arm in arms]
     assert names[: len(default_arms())] == [arm.name for arm in default_arms()]
-    assert {"dice", "ldam", "symmetric_cross_entropy", "dsc"} <= set(names)
+    assert {"dice", "ldam", "symmetric_cross_entropy", "dsc", "adasyn", "balanced_ensemble"} <= set(names)
     assert not {"mse", "hinge", "nll", "log", "info_nce", "supervised_contrastive", "ctc", "z"} & set(names)
     check_arms(arms, 3)
     ldam = next(arm for arm in arms if arm.name == "ldam")

@@ -18,7 +18,7 @@ FAKE = """
 import os, signal, sys, time
 from lossmith.compare.runs.worker import serve
 
-def setup(header, matrix, labels):
+def setup(header, arrays):
     if header.get("broken"):
         raise RuntimeError("no work today")
     time.sleep(header.get("slow", 0))
@@ -39,7 +39,7 @@ def setup(header, matrix, labels):
             end = time.monotonic() + 60
             while time.monotonic() < end:
                 pass
-        value = float("nan") if name == "nan" else float(matrix.sum() + labels.sum())
+        value = float("nan") if name == "nan" else float(sum(array.sum() for array in arrays.values()))
         return {"arm": name, "repeat": repeat, "status": "ok", "value": value, "pid": os.getpid()}
     return work
 
@@ -52,7 +52,7 @@ def workload(tmp_path):
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
     command = (sys.executable, "-P", str(script))
-    return Workload({}, np.arange(6.0).reshape(3, 2), np.array([1, 0, 1]), command)
+    return Workload({}, {"matrix": np.arange(6.0).reshape(3, 2), "labels": np.array([1, 0, 1])}, command)
 
 
 def runs(*names):
@@ -127,13 +127,13 @@ def test_the_deadline_stops_what_is_running(workload):
 
 
 def test_workers_that_cannot_start_are_an_error_with_their_last_words(workload):
-    broken = Workload({"broken": True}, workload.matrix, workload.labels, workload.command)
+    broken = Workload({"broken": True}, workload.arrays, workload.command)
     with pytest.raises(EngineError, match="no work today"):
         results(broken, "a")
 
 
 def test_a_worker_that_is_slow_to_start_costs_no_run_its_time(workload, monkeypatch):
-    slow = Workload({"slow": 1.5}, workload.matrix, workload.labels, workload.command)
+    slow = Workload({"slow": 1.5}, workload.arrays, workload.command)
     assert results(slow, "a", jobs=1, timeout=1.0)["a"]["status"] == "ok"
     monkeypatch.setattr(engine, "START_UP", 0.5)
     with pytest.raises(EngineError, match=r"not ready after 0.5 s"):
@@ -155,7 +155,7 @@ import sys, numpy as np
 from lossmith.compare.remedies.arms import Arm
 from lossmith.compare.runs.engine import Run, Stop, Workload, Pool
 from collections import deque
-pool = Pool(Workload({{}}, np.zeros((1, 1)), np.zeros(1, int), {workload.command!r}), 2, 60.0)
+pool = Pool(Workload({{}}, {{}}, {workload.command!r}), 2, 60.0)
 pool.hand_out(deque([Run(Arm("busy", "", "", ""), 0, "k"), Run(Arm("sleep", "", "", ""), 1, "l")]))
 while not all(worker.ready for worker in pool.workers):
     list(pool.results())

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 import sample_results
+from hostile_names import HOSTILE
 
 from lossmith.compare.report import figures, panels
 from lossmith.compare.report import html as report
@@ -19,16 +20,6 @@ from lossmith.compare.verdict.records import Runs
 FEW = [arm for arm in sample_results.ARMS if arm[0] in ("cross_entropy", "focal", "class_balanced")]
 BINARY = {"classes": ["no", "yes"], "counts": [900, 100]}
 SMALL = {"arms": FEW, "test_rows": 60}
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</script><script>alert(2)</script>",
-    "\"' onmouseover='alert(3)",
-    "<b>bold</b> <a href='http://evil.example'>link</a>",
-    "{{ 7 * 7 }} {% raw %}",
-    "\u202eright to left\u2066 \x00\x1b[31m\u2028",
-    "%{x} $\\alpha$ &amp; <br>",
-    "very long " * 30,
-]
 
 
 class Page(HTMLParser):
@@ -84,8 +75,13 @@ class TestWhole:
         found = sample_results.make(repeats=6, failed=[("focal", 1)], **SMALL)
         page = Page(ordinary())
         headings = re.findall(r"<h2 id=\"([a-z-]+)\"", ordinary())
-        expected = "verdict leaderboard ranking deciding by-class confusion calibration learning"
-        assert headings == f"{expected} times weighting snippet failures arms data settings words".split()
+        asked = "question-rank question-decide question-trust"
+        measured = "curves by-class confusion slices tradeoff calibration learning gradient times weighting"
+        expected = f"verdict leaderboard {asked} {measured} snippet failures arms data settings words"
+        assert headings == expected.split()
+        assert [a["href"] for a in page.all("a") if a["href"][1:] in headings[1:]][-len(headings) + 1 :] == [
+            f"#{name}" for name in headings[1:]
+        ]
         verdict = judge(found)
         assert " ".join(verdict["headline"].split()) in page.text
         assert all(sentence in page.text for sentence in verdict["sentences"])
@@ -102,7 +98,7 @@ class TestWhole:
     def test_every_figure_has_a_place_and_every_place_a_figure(self):
         places = [a["data-figure"] for _, a in Page(ordinary()).tags if "data-figure" in a]
         assert sorted(places) == sorted(data_of(ordinary())["figures"])
-        assert len(places) == len(set(places)) == 6 + 2 * len(FEW)
+        assert len(places) == len(set(places)) == 10 + 3 * len(FEW)
 
     def test_settings_versions_and_data_facts(self):
         text = Page(ordinary()).text

@@ -5,6 +5,7 @@ quoted. Labels and probabilities are drawn at random and then measured by the re
 """
 
 import numpy as np
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lossmith import metrics
 
@@ -129,6 +130,121 @@ def record(arm, repeat, task, signal, tuning, random, classes):
         },
         "rule": {"kind": "offsets", "values": offsets.tolist()},
         "calibration": metrics.calibration(prob, y, classes),
+        "curves": curves(prob, y, positive),
+        "gradient": gradient(prob, y),
+        "slices": {"region": {name: sliced(prob, y, k) for k, name in enumerate(("north", "south", "far away"))}},
+        "time": {"train_seconds": 1 + float(random.random()), "total_seconds": 2.5, "started": "2026-11-22T00:10:00"},
+    }
+
+
+def curves(prob, y, positive):
+    """Precision by recall and recall by false-positive rate, of one class or the mean over all; thresholds of two."""
+    grid = np.linspace(0, 1, 101)
+    chosen = [positive] if positive is not None else [k for k in range(prob.shape[1]) if (y == k).any()]
+    precisions, rates = [], []
+    for k in chosen:
+        precision, recall, _ = precision_recall_curve(y == k, prob[:, k])
+        false, true, _ = roc_curve(y == k, prob[:, k])
+        precisions.append(np.interp(grid, recall[::-1], precision[::-1]))
+        rates.append(np.interp(grid, false, true))
+    found = {"precision": np.mean(precisions, axis=0).tolist(), "tpr": np.mean(rates, axis=0).tolist()}
+    if positive is not None:
+        found["threshold"] = thresholds(prob[:, positive], y == positive)
+    return found
+
+
+def thresholds(score, hit):
+    called = score[:, None] >= np.arange(1, 100) / 100
+    true, found, positive = (called & hit[:, None]).sum(axis=0), called.sum(axis=0), hit.sum()
+    right = len(hit) - positive - (found - true)
+    f1 = (2 * true / (found + positive) + 2 * right / (2 * len(hit) - found - positive)) / 2
+    precision = [float(t / n) if n else None for t, n in zip(true, found, strict=True)]
+    return {"macro_f1": f1.tolist(), "recall": (true / positive).tolist(), "precision": precision}
+
+
+def gradient(prob, y):
+    """Shares of the gradient's size, of cross-entropy: by class and by tenths of 1 - p."""
+    size = 1 - prob[np.arange(len(y)), y]
+    by_class = np.bincount(y, size, minlength=prob.shape[1])
+    by_bin = np.bincount(np.minimum((size * 10).astype(int), 9), size, minlength=10)
+    return {"classes": (by_class / size.sum()).tolist(), "bins": (by_bin / size.sum()).tolist()}
+
+
+def sliced(prob, y, k):
+    rows = np.arange(len(y)) % 3 == k
+    decided = metrics.decision(prob[rows].argmax(axis=1), y[rows], prob.shape[1])
+    return {"rows": int(rows.sum()), "average_precision": None if k == 2 else 0.7, "macro_f1": decided["macro_f1"]}
+
+
+REGRESSION_ARMS = ["squared_error", "absolute_error", "huber", "quantile_interval"]
+
+
+def regression(repeats=8, rows=80, gains=None, failed=(), seed=0):
+    """Results of a comparison of losses for numbers in which mean errors differ by ``gains``."""
+    arms = [
+        {
+            "name": name,
+            "title": name.replace("_", " ").capitalize(),
+            "about": "Made up.",
+            "template": name,
+            "spec": name,
+        }
+        | {"weighting": "none", "grid": {}}
+        for name in REGRESSION_ARMS
+    ]
+    records = []
+    for repeat in range(repeats):
+        for index, arm in enumerate(arms):
+            if (arm["name"], repeat) in failed:
+                records.append(failure(arm["name"], repeat))
+                continue
+            scale = 1200 * (1 - (gains or {}).get(arm["name"], 0.0))
+            records.append(
+                number_record(arm["name"], repeat, scale, rows, np.random.default_rng([seed, repeat, index]))
+            )
+    task = description([], [], "price") | {"kind": "regression", "rows": 500}
+    return {
+        "version": "0.1.0",
+        "settings": settings(repeats, seed) | {"metric": "rmse", "early_stopping": "mean absolute error on validation"},
+        "task": task,
+        "arms": arms,
+        "records": records,
+        "status": "complete",
+        "environment": {"python": "3.11.9", "torch": "2.13.0", "platform": "Linux x86_64", "cores": 2},
+    }
+
+
+def number_record(arm, repeat, scale, rows, random):
+    y = np.random.default_rng([99, repeat]).gamma(2.0, 20_000, size=rows)
+    off = scale * random.standard_t(4, size=rows)
+    spread = np.mean((y - y.mean()) ** 2)
+    mae = float(np.mean(np.abs(off)))
+    raw = {"level": 0.9, "coverage": 0.86 + 0.01 * random.random(), "width": 9000.0 + 100 * random.random()}
+    return {
+        "arm": arm,
+        "repeat": repeat,
+        "status": "ok",
+        "reason": None,
+        "tries": [{"params": {}, "spec": arm, "validation": -mae}] * 3,
+        "chosen": 0,
+        "epochs": 9,
+        "curve": curve(random, -1.0),
+        "counts": {"train": [], "effective": []},
+        "sizes": {"train": 3 * rows, "validation": rows, "test": rows},
+        "width": 14,
+        "errors": {
+            "mae": mae,
+            "rmse": float(np.sqrt(np.mean(off**2))),
+            "median_ae": float(np.median(np.abs(off))),
+            "mape": None,
+            "smape": 0.05,
+            "r2": float(1 - np.mean(off**2) / spread),
+            "skill": 0.9,
+        },
+        "interval": raw | {"conformal_coverage": 0.9, "conformal_width": 9900.0} if "interval" in arm else None,
+        "points": {"prediction": (y + off).tolist(), "target": y.tolist()},
+        "slices": {"region": {"north": {"rows": 30, "mae": mae}, "south": {"rows": 50, "mae": 2 * mae}}},
+        "rule": {"kind": "none"},
         "time": {"train_seconds": 1 + float(random.random()), "total_seconds": 2.5, "started": "2026-11-22T00:10:00"},
     }
 

@@ -87,7 +87,7 @@ def test_test_rows_reach_nothing_that_is_fitted(task, monkeypatch):
     training = training_of(task, kinds=(*task.kinds, "number"), metric="mcc")
     parts = split(task.labels, 0, 0)
     fitted, tuned = [], []
-    make, tune = features.encoder, rules.tune
+    make, tune = features.Encoder, rules.tune
 
     class Spy:
         def __init__(self, kinds):

@@ -141,7 +141,8 @@ class TestQuestions:
         for question in verdict["questions"]:
             ps = [c["p"] for c in question["comparisons"]]
             assert [c["p_holm"] for c in question["comparisons"]] == inference.holm(ps)
-        assert [len(q["comparisons"]) for q in verdict["questions"]] == [2, 3]  # deciding has the default rule as well
+        sizes = [len(q["comparisons"]) for q in verdict["questions"]]
+        assert sizes == [2, 3, 2]  # deciding has the default rule as well
 
     def test_another_metric_decides(self):
         found = sample_results.make(arms=THREE, **BINARY)
@@ -224,7 +225,7 @@ class TestHeadline:
         scores = {"cross_entropy": level(), "focal": level(0.6, 0.4), "balanced": level()}
         verdict = judge(results(scores))
         assert verdict["recommended"]["arm"] == "cross_entropy"
-        assert "gain in one respect and lose in another" in verdict["headline"]
+        assert "gains in one respect and loses in another" in verdict["headline"]
         assert [entry["arm"] for entry in verdict["avoid"]] == ["focal"]
 
     def test_avoid(self):
@@ -265,21 +266,21 @@ class TestHeadline:
             record["ranking"]["roc_auc"] = 0.5 + 0.01 * (-1) ** record["repeat"]
         verdict = judge(found)
         assert (verdict["recommended"]["arm"], verdict["recommended"]["rule"]) == ("cross_entropy", "default")
-        for question in verdict["questions"]:
+        for question in verdict["questions"][:2]:
             assert question["answer"].endswith("; but no arm ranks above chance, so do not act on it.")
         assert verdict["avoid"] == []
         assert "to be found reliably" not in " ".join(verdict["sentences"])
 
     def test_what_could_have_been_found(self):
         verdict = judge(sample_results.make(arms=THREE, **BINARY))
-        for question, tests in zip(verdict["questions"], (2, 3), strict=True):
+        for question, tests in zip(verdict["questions"][:2], (2, 3), strict=True):
             sizes = [
                 inference.detectable(c["sd"], 8, 1 / 3, tests)
                 for c in question["comparisons"]
                 if c["rule"] != "default"
             ]
             assert question["detectable"] == pytest.approx(np.median(sizes))
-        rank, decide = (f"{q['detectable']:.3f}" for q in verdict["questions"])
+        rank, decide = (f"{q['detectable']:.3f}" for q in verdict["questions"][:2])
         assert any(
             f"had to be about {rank} in average precision or {decide} in macro-F1 to be found reliably" in text
             for text in verdict["sentences"]

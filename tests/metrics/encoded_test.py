@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from lossmith import metrics
+from lossmith.metrics import encoded
 
 
 def sample(seed, rows=200, classes=4, grid=None):
@@ -162,3 +163,34 @@ def test_fast_enough_for_every_epoch():
         return [oracle.average_precision_score(y == c, prob[:, c]) for c in range(5)]
 
     assert ours < min(timeit.repeat(theirs, number=5, repeat=5))
+
+
+@given(st.integers(0, 10_000))
+def test_a_weight_is_how_often_a_row_is_there(seed):
+    generator = np.random.default_rng(seed)
+    rows = int(generator.integers(6, 40))
+    y = np.r_[0, 1, 2, generator.integers(0, 3, rows - 3)]
+    prob = generator.dirichlet(np.ones(3), rows).round(2) + 1e-3
+    weight = generator.integers(1, 4, rows)
+    again = np.repeat(np.arange(rows), weight)
+    for figures in (
+        encoded.ranking(prob, y, 3, weight=weight.astype(float)),
+        encoded.decision(prob.argmax(1), y, 3, weight=weight.astype(float)),
+        encoded.calibration(prob, y, 3, weight=weight.astype(float)),
+    ):
+        repeated = {
+            **encoded.ranking(prob[again], y[again], 3),
+            **encoded.decision(prob[again].argmax(1), y[again], 3),
+            **encoded.calibration(prob[again], y[again], 3),
+        }
+        for name, value in figures.items():
+            assert flat(value) == pytest.approx(flat(repeated[name]), abs=1e-12), name
+
+
+def flat(value):
+    """The numbers of a nested figure in order; None as -1."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [number for part in value for number in flat(part)]
+    return [-1 if value is None else value]

@@ -15,11 +15,14 @@ except ModuleNotFoundError:  # the losses need torch alone; the command line com
     raise SystemExit(2) from None
 
 from lossmith.cli.audit import audit
+from lossmith.cli.bench import bench
 from lossmith.cli.compare import compare
+from lossmith.cli.diff import diff
 from lossmith.cli.ending import INTERRUPTED, MISUSED, leave
 from lossmith.cli.evaluate import evaluate
 from lossmith.cli.fit import fit
 from lossmith.cli.listing import list_losses
+from lossmith.cli.report import report
 from lossmith.cli.show import show
 
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
@@ -88,7 +91,7 @@ def options(
     """Training losses that are correct and fast, and an honest answer to which one your data needs."""
 
 
-for command in (compare, evaluate, audit, fit):
+for command in (compare, report, diff, bench, evaluate, audit, fit):
     app.command()(command)
 app.command("list")(list_losses)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(show)

@@ -54,7 +54,7 @@ def compare(
     """
     from lossmith.compare.runs.engine import EngineError
     from lossmith.compare.runs.store import StoreError
-    from lossmith.compare.session import DEMO, DEMO_TARGET, conduct
+    from lossmith.compare.call import DEMO, DEMO_TARGET, conduct
 
     if demo == (data is not None):
         raise InputError("give one table (CSV, TSV or Parquet) and its --target, or --demo.")

@@ -8,7 +8,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from lossmith.compare.session import Comparison, compare, conduct
+from lossmith.compare.call import compare, conduct
+from lossmith.compare.session import Comparison
 
 __all__ = ["Comparison", "compare", "conduct"]
 

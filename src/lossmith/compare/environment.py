@@ -6,8 +6,8 @@ from importlib.util import find_spec
 
 from lossmith.errors import InputError
 
-EXTRA = ("numpy", "scipy", "pandas", "pyarrow", "sklearn", "jinja2", "plotly", "rich")
-LIBRARIES = ("torch", "numpy", "scikit-learn", "scipy", "pandas")
+EXTRA = ("numpy", "scipy", "pandas", "pyarrow", "sklearn", "imblearn", "jinja2", "plotly", "rich")
+LIBRARIES = ("torch", "numpy", "scikit-learn", "scipy", "pandas", "imbalanced-learn")
 
 
 def check_extra() -> None:

@@ -1,14 +1,13 @@
-"""A comparison from beginning to end: data, task, arms, runs, verdict, report.
+"""A comparison that has been found to be possible: its runs, its verdict, its report.
 
 The heavy parts are imported inside the functions, so that a worker process, which imports this package too, does not
 load what it never uses.
 """
 
-import json
 import platform
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,18 +16,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossmith.compare.environment import check_extra, cores, versions
-from lossmith.compare.runs.store import Store, folder_name, key_of
+from lossmith.compare.environment import cores, versions
+from lossmith.compare.runs.store import Store, key_of
 
 if TYPE_CHECKING:
     from lossmith.compare.data.task import Task
     from lossmith.compare.remedies.arms import Arm
     from lossmith.compare.runs.engine import EngineError, Run, Stop
     from lossmith.compare.settings import Settings, Training
-
-REPORT_SECONDS = 2.0  # what the verdict and the report take, kept free at the end of a budget
-DEMO = Path(__file__).parent / "demo" / "page-blocks.csv"
-DEMO_TARGET = "block"
 
 Record = dict[str, Any]
 
@@ -65,100 +60,13 @@ class Comparison:
         return f"<Comparison: {self.verdict} Report: {self.report}>"
 
 
-def compare(data: Any, target: str | None = None, **options: Any) -> Comparison:
-    """Train the same model under many losses on one table, over repeated splits, and say which loss to use.
-
-    Parameters
-    ----------
-    data
-        The path of a CSV, TSV or Parquet file, a data frame, or an array of features (then with ``y``).
-    target
-        The column to predict.
-    y
-        The labels, where they are no column of ``data``.
-    losses
-        Specifications such as ``"focal(gamma=2)"`` or ``"my_losses.py:MyLoss"`` to compare with cross-entropy;
-        the name of a default arm stands for that arm, ``"all"`` for every loss that fits the table. All default
-        arms where nothing is given.
-    model
-        ``"mlp"`` (the default) or ``"linear"``.
-    repeats
-        How many splits (8); below 6 no test is possible.
-    metric
-        The decision metric: ``"macro_f1"`` (the default), ``"balanced_accuracy"``, ``"mcc"`` or ``"accuracy"``.
-    budget, timeout
-        The time for all (no limit) and for one run (an hour): seconds, or a text such as ``"10m"``.
-    out
-        The folder for the report and the finished runs; ``lossmith-report/<name of the data>-<target>`` where none
-        is given, so that a second call goes on where the first one ended.
-    seed, jobs, fresh, quiet
-        The seed (0); the number of worker processes (all cores); whether to start over; whether to show no progress.
-
-    Raises
-    ------
-    InputError
-        For anything that cannot be used, in one sentence, before anything is written.
-    KeyboardInterrupt
-        After Ctrl-C, when the partial report has been written.
-    """
-    comparison = conduct(data, target, **options)
-    if comparison.interrupted:
-        raise KeyboardInterrupt(f"stopped; the partial report is {comparison.report}")
-    return comparison
-
-
-def conduct(
-    data: Any,
-    target: str | None = None,
-    *,
-    y: Any = None,
-    losses: Sequence[str] | None = None,
-    model: str = "mlp",
-    repeats: int = 8,
-    metric: str = "macro_f1",
-    budget: str | float | None = None,
-    timeout: str | float | None = None,
-    out: str | Path | None = None,
-    seed: int = 0,
-    jobs: int | None = None,
-    fresh: bool = False,
-    quiet: bool = False,
-) -> Comparison:
-    """As `compare`, but Ctrl-C ends in a partial `Comparison` that says so, and not in an exception."""
-    check_extra()
-    from lossmith.compare import settings as options
-    from lossmith.compare.data.load import load
-    from lossmith.compare.data.task import infer
-    from lossmith.compare.remedies.arms import check_arms, choose_arms
-    from lossmith.compare.runs.engine import Stop
-
-    began = time.monotonic()
-    settings = options.Settings(
-        model=model,
-        metric=metric,
-        repeats=repeats,
-        seed=seed,
-        jobs=cores() if jobs is None else jobs,
-        budget=options.seconds("budget", budget),
-        timeout=options.seconds("timeout", timeout) or options.RUN_TIMEOUT,
-        losses=None if not losses else [losses] if isinstance(losses, str) else [str(loss) for loss in losses],
-    )
-    task = infer(load(data, target, y))
-    arms = choose_arms(settings.losses, len(task.classes))
-    check_arms(arms, len(task.classes))
-    store = Store(out if out is not None else Path("lossmith-report") / folder_name(task.source, task.target))
-    store.open()
-    limit = float("inf") if settings.budget is None else settings.budget - min(REPORT_SECONDS, settings.budget / 5)
-    session = Session(settings, task, arms, store, Stop(began + limit), quiet)
-    return session.hold(fresh)
-
-
 @dataclass
 class Session:
     """One comparison that has been found to be possible."""
 
     settings: "Settings"
     task: "Task"
+    training: "Training"
     arms: "list[Arm]"
     store: Store
     stop: "Stop"
@@ -216,25 +124,18 @@ class Session:
         ]
 
     @cached_property
-    def training(self) -> "Training":
-        """What the runs need to know."""
-        from lossmith.compare.settings import MODELS, Training
-
-        return Training(
-            kinds=tuple(self.task.kinds),
-            classes=len(self.task.classes),
-            positive=self.task.positive,
-            seed=self.settings.seed,
-            metric=self.settings.metric,
-            hidden=MODELS[self.settings.model],
-        )
-
-    @cached_property
     def batch_size(self) -> int:
         """Rows of one training step."""
-        from lossmith.compare.data.splits import split
+        from lossmith.compare.runs.prepare import splitter_of
 
-        return self.training.batch_size(len(split(self.task.labels, self.settings.seed, 0).train))
+        return self.training.batch_size(len(splitter_of(self.task.arrays, self.training).rows(0).train))
+
+    @property
+    def splits(self) -> str:
+        """How the rows are split, in words."""
+        from lossmith.compare.runs.prepare import splitter_of
+
+        return splitter_of(self.task.arrays, self.training).describe()
 
     def finished(self, plan: "list[Run]") -> dict[str, Record]:
         """The records that an earlier call has left."""
@@ -246,7 +147,7 @@ class Session:
         from lossmith.compare.runs.engine import Workload, execute, stopping_on_signals
         from lossmith.compare.runs.progress import following
 
-        workload = Workload({"training": asdict(self.training)}, self.task.matrix, self.task.labels)
+        workload = Workload({"training": asdict(self.training)}, self.task.arrays)
         with stopping_on_signals(self.stop), following(planned, planned - len(runs), self.quiet) as step:
             ended = execute(runs, workload, self.settings.jobs, self.settings.timeout, self.stop)
             with closing(ended):
@@ -263,7 +164,7 @@ class Session:
         return {
             "version": __version__,
             "settings": {**self.settings.describe(), "batch_size": self.batch_size},
-            "task": {**self.task.describe(), "encoded_width": max(widths, default=None)},
+            "task": {**self.task.describe(), "encoded_width": max(widths, default=None), "split": self.splits},
             "arms": [arm.describe() for arm in self.arms],
             "records": found,
             "status": "complete" if len(found) == len(plan) else "partial",
@@ -277,12 +178,12 @@ class Session:
 
     def write(self, results: dict[str, Any]) -> None:
         """The verdict, the figures and the report, each file whole or not at all."""
-        from lossmith.compare.report.html import render
+        from lossmith.compare.report.saved import written
         from lossmith.compare.verdict.judge import judge
 
         results["verdict"] = judge(results)
-        self.store.write("results.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
-        self.store.write("report.html", render(results))
+        for name, text in written(results).items():
+            self.store.write(name, text)
 
 
 def identity(arm: "Arm") -> dict[str, Any]:

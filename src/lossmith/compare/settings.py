@@ -6,50 +6,79 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lossmith.compare.data.splits import HELD_OUT
+from lossmith.compare.problems.asked import metrics_of
 from lossmith.compare.remedies.arms import TRIES
-from lossmith.compare.remedies.rules import METRICS
 from lossmith.errors import InputError
 from lossmith.text import quote, suggestion
 
-MODELS: dict[str, tuple[int, ...]] = {"mlp": (64, 64), "linear": ()}
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained, the same for every arm. Trees have constants of their own (`models.trees`)."""
+
+    hidden: tuple[int, ...] = ()
+    epochs: int = 60
+    patience: int = 8
+    learning_rate: float = 7e-3
+    batch_sizes: tuple[int, int] = (16, 1024)
+
+
+BATCHES_PER_EPOCH = 6
+WEIGHT_DECAY = 1e-2
+MODELS: dict[str, Recipe] = {
+    "mlp": Recipe(hidden=(64, 64)),
+    "linear": Recipe(),
+    "cnn": Recipe(epochs=20, patience=4, learning_rate=3e-3, batch_sizes=(32, 64)),
+    "unet": Recipe(epochs=30, patience=6, learning_rate=3e-3, batch_sizes=(4, 8)),
+    "xgboost": Recipe(),
+    "lightgbm": Recipe(),
+}
+TREES = ("xgboost", "lightgbm")
+OF_TABLES = ("mlp", "linear", *TREES)
+DEFAULT_MODELS = {"images": "cnn", "masks": "unet"}  # of tables: mlp
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+", re.IGNORECASE)
 MOST_REPEATS = 1000
 RUN_TIMEOUT = 3600.0
 
-EPOCHS = 60
-PATIENCE = 8
-BATCHES_PER_EPOCH = 6
-BATCH_SIZES = (16, 1024)
-LEARNING_RATE = 7e-3
-WEIGHT_DECAY = 1e-2
-
 
 @dataclass(frozen=True)
 class Training:
-    """All that a run depends on beside the rows, its arm and its repeat."""
+    """All that a run depends on beside the rows, its arm and its repeat.
 
+    ``windows`` is the number of windows of a split by time, which alone depends on the repeats; else it is ``MOST_REPEATS``.
+    """
+
+    problem: str
+    model: str
     kinds: tuple[str, ...]
+    texts: int
     classes: int
     positive: int | None
     seed: int
     metric: str
     hidden: tuple[int, ...]
-    epochs: int = EPOCHS
-    patience: int = PATIENCE
-    learning_rate: float = LEARNING_RATE
+    epochs: int
+    patience: int
+    learning_rate: float
+    batch_sizes: tuple[int, int]
     weight_decay: float = WEIGHT_DECAY
+    windows: int = MOST_REPEATS
+    costs: tuple[float, ...] = ()
+    above_zero: bool = False
+    slices: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def batch_size(self, rows: int) -> int:
         """A power of two that gives about ``BATCHES_PER_EPOCH`` batches, within bounds."""
-        smallest, largest = BATCH_SIZES
+        smallest, largest = self.batch_sizes
         return min(largest, max(smallest, 1 << (max(1, rows // BATCHES_PER_EPOCH).bit_length() - 1)))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a comparison with every default filled in."""
+    """The settings of a comparison with every default filled in; ``kind`` is the kind of the task."""
 
+    kind: str
     model: str
     metric: str
     repeats: int
@@ -58,28 +87,44 @@ class Settings:
     budget: float | None
     timeout: float
     losses: list[str] | None
+    costs: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
-        choose("model", self.model, tuple(MODELS))
-        choose("metric", self.metric, tuple(METRICS))
+        choose("model", self.model, models_of(self.kind))
+        known = metrics_of(self.kind)
+        choose("metric", self.metric, ("cost", *known) if self.costs else known)
         within("repeats", self.repeats, 1, MOST_REPEATS)
         within("jobs", self.jobs, 1, 1024)
         within("seed", self.seed, 0, 2**32 - 1)
 
     def describe(self) -> dict[str, Any]:
         """Every setting, the fixed ones of the protocol included."""
-        protocol = {
-            "tries": TRIES,
-            "split": [1 - 2 * HELD_OUT, HELD_OUT, HELD_OUT],
-            "hidden": list(MODELS[self.model]),
-            "optimizer": "AdamW",
-            "learning_rate": LEARNING_RATE,
-            "weight_decay": WEIGHT_DECAY,
-            "epochs": EPOCHS,
-            "patience": PATIENCE,
-            "early_stopping": "average precision on validation",
-        }
-        return {**asdict(self), **protocol}
+        recipe = MODELS[self.model]
+        protocol: dict[str, Any] = {"tries": TRIES, "split": [1 - 2 * HELD_OUT, HELD_OUT, HELD_OUT]}
+        if self.model not in TREES:
+            protocol |= {
+                "hidden": list(recipe.hidden),
+                "optimizer": "AdamW",
+                "learning_rate": recipe.learning_rate,
+                "weight_decay": WEIGHT_DECAY,
+                "epochs": recipe.epochs,
+                "patience": recipe.patience,
+            }
+        return {**asdict(self), **protocol, "early_stopping": f"{STOPPING[self.kind]} on validation"}
+
+
+STOPPING = {
+    "binary": "average precision",
+    "multiclass": "average precision",
+    "multilabel": "average precision",
+    "segmentation": "mean F1 of the classes",
+    "regression": "mean absolute error",
+}
+
+
+def models_of(kind: str) -> tuple[str, ...]:
+    """The models that a kind of task may be compared on; images have one each."""
+    return {"images": ("cnn",), "segmentation": ("unet",)}.get(kind, (*OF_TABLES, "cnn"))
 
 
 def choose(what: str, given: str, known: Sequence[str]) -> None:

@@ -5,7 +5,8 @@ under some rule, *calibration* whether 0.8 means 80 %. A loss can improve one an
 
 Everything here is plain data (floats, lists, None) that goes into JSON unchanged. What the labels leave undefined,
 such as the recall of a class that does not occur, is None: never NaN, never a made-up 0. Averages over the classes
-("macro") run over the classes that occur in ``y``.
+("macro") run over the classes that occur in ``y``. Rows count alike, or as ``weight`` says: a weight of 2 is a row
+that is there twice.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import log_loss, roc_auc_score
 
 Values = list[float | None]
+Weight = NDArray[np.float64] | None
 
 DECISIONS: tuple[str, ...] = ("macro_f1", "balanced_accuracy", "mcc", "accuracy")
 """The scalar metrics of :func:`decision`; for all of them more is better."""
@@ -24,7 +26,9 @@ BINS = 15
 """Equal-width confidence bins of the expected calibration error, as in Guo et al. 2017."""
 
 
-def ranking(prob: ArrayLike, y: ArrayLike, classes: int, positive: int | None = None) -> dict[str, Any]:
+def ranking(
+    prob: ArrayLike, y: ArrayLike, classes: int, positive: int | None = None, weight: Weight = None
+) -> dict[str, Any]:
     """Average precision and ROC-AUC, one class against the rest.
 
     With ``positive`` (two classes) the headline figures are that class's own, otherwise means over the classes.
@@ -33,8 +37,8 @@ def ranking(prob: ArrayLike, y: ArrayLike, classes: int, positive: int | None = 
     1.0
     """
     scores, labels = np.asarray(prob, dtype=np.float64), np.asarray(y)
-    areas = _per_class(roc_auc_score, scores, labels, classes)
-    precisions = _per_class(_average_precision, scores, labels, classes)
+    areas = _per_class(_roc_auc, scores, labels, classes, weight)
+    precisions = _per_class(_average_precision, scores, labels, classes, weight)
     return {
         "average_precision": _headline(precisions, positive),
         "roc_auc": _headline(areas, positive),
@@ -43,22 +47,24 @@ def ranking(prob: ArrayLike, y: ArrayLike, classes: int, positive: int | None = 
     }
 
 
-def average_precision(prob: ArrayLike, y: ArrayLike, classes: int, positive: int | None = None) -> float:
+def average_precision(
+    prob: ArrayLike, y: ArrayLike, classes: int, positive: int | None = None, weight: Weight = None
+) -> float:
     """The headline average precision of :func:`ranking` alone, fast enough to be called after every epoch.
 
     Where it is undefined (labels of one class only) it is 0, so that early stopping sees no progress.
     """
-    value = _headline(_per_class(_average_precision, np.asarray(prob), np.asarray(y), classes), positive)
+    value = _headline(_per_class(_average_precision, np.asarray(prob), np.asarray(y), classes, weight), positive)
     return 0.0 if value is None else value
 
 
-def decision(pred: ArrayLike, y: ArrayLike, classes: int) -> dict[str, Any]:
+def decision(pred: ArrayLike, y: ArrayLike, classes: int, weight: Weight = None) -> dict[str, Any]:
     """Figures of predicted labels against the true ones, all read off one confusion matrix (rows are true classes).
 
     >>> decision([0, 1, 1, 0], [0, 1, 0, 0], 2)["balanced_accuracy"]
     0.8333...
     """
-    table = _confusion(np.asarray(pred), np.asarray(y), classes)
+    table = _confusion(np.asarray(pred), np.asarray(y), classes, weight)
     hits, true, predicted = np.diag(table), table.sum(axis=1), table.sum(axis=0)
     f1 = _divide(2 * hits, np.where(true > 0, true + predicted, 0))
     recall = _divide(hits, true)
@@ -74,7 +80,7 @@ def decision(pred: ArrayLike, y: ArrayLike, classes: int) -> dict[str, Any]:
     }
 
 
-def calibration(prob: ArrayLike, y: ArrayLike, classes: int) -> dict[str, Any]:
+def calibration(prob: ArrayLike, y: ArrayLike, classes: int, weight: Weight = None) -> dict[str, Any]:
     """How far probabilities can be taken at their word; for all three figures less is better.
 
     ``brier`` sums the squared errors over the classes, as Brier (1950) did: 0 to 2, and with two classes twice the
@@ -84,29 +90,42 @@ def calibration(prob: ArrayLike, y: ArrayLike, classes: int) -> dict[str, Any]:
     """
     raw, labels = np.asarray(prob, dtype=np.float64), np.asarray(y)
     p = raw / raw.sum(axis=1, keepdims=True)  # float32 rows sum to 1 only nearly
-    bins = _bins(p.max(axis=1), p.argmax(axis=1) == labels)
+    bins = _bins(p.max(axis=1), p.argmax(axis=1) == labels, weight)
     gaps = [b["count"] * abs(b["confidence"] - b["accuracy"]) for b in bins if b["count"]]
     return {
-        "log_loss": float(log_loss(labels, p, labels=range(classes))),
-        "brier": float(((p - np.eye(classes)[labels]) ** 2).sum(axis=1).mean()),
-        "ece": float(sum(gaps) / len(labels)),
+        "log_loss": float(log_loss(labels, p, labels=range(classes), sample_weight=weight)),
+        "brier": float(np.average(((p - np.eye(classes)[labels]) ** 2).sum(axis=1), weights=weight)),
+        "ece": float(sum(gaps) / sum(b["count"] for b in bins)),
         "bins": bins,
     }
 
 
-def _per_class(measure: Callable[..., float], scores: NDArray[Any], y: NDArray[Any], classes: int) -> Values:
-    """``measure(is it this class, its score)`` of every class; None where ``y`` has only one side of it."""
+def _per_class(
+    measure: Callable[..., float], scores: NDArray[Any], y: NDArray[Any], classes: int, weight: Weight
+) -> Values:
+    """``measure(is it this class, its score, weight)`` of every class; None where ``y`` has only one side of it."""
     hits = [y == c for c in range(classes)]
-    return [float(measure(hit, scores[:, c])) if hit.any() and not hit.all() else None for c, hit in enumerate(hits)]
+    return [
+        float(measure(hit, scores[:, c], weight)) if hit.any() and not hit.all() else None for c, hit in enumerate(hits)
+    ]
 
 
-def _average_precision(hit: NDArray[np.bool_], score: NDArray[Any]) -> float:
+def _roc_auc(hit: NDArray[np.bool_], score: NDArray[Any], weight: Weight) -> float:
+    return float(roc_auc_score(hit, score, sample_weight=weight))
+
+
+def _average_precision(hit: NDArray[np.bool_], score: NDArray[Any], weight: Weight) -> float:
     """scikit-learn's ``average_precision_score``, ties included, without its millisecond of checks per call."""
     order = np.argsort(-score, kind="stable")
-    score, found = score[order], np.cumsum(hit[order])
+    score = score[order]
+    found, called = (
+        (np.cumsum(hit[order]), np.arange(1, len(score) + 1))
+        if weight is None
+        else (np.cumsum((hit * weight)[order]), np.cumsum(weight[order]))
+    )
     last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # equal scores are one step
     steps = np.diff(found[last], prepend=0)
-    return float((steps * found[last] / (last + 1)).sum() / found[-1])
+    return float((steps * found[last] / np.maximum(called[last], 1e-300)).sum() / found[-1])
 
 
 def _headline(values: Values, positive: int | None) -> float | None:
@@ -122,12 +141,12 @@ def _divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> Values:
     return [float(n / d) if d else None for n, d in zip(numerator, denominator, strict=True)]
 
 
-def _confusion(pred: NDArray[Any], y: NDArray[Any], classes: int) -> NDArray[np.int64]:
+def _confusion(pred: NDArray[Any], y: NDArray[Any], classes: int, weight: Weight = None) -> NDArray[Any]:
     """scikit-learn's ``confusion_matrix`` for labels 0 .. classes - 1; tuning a rule asks for it thousands of times."""
-    return np.bincount(y * classes + pred, minlength=classes * classes).reshape(classes, classes)
+    return np.bincount(y * classes + pred, weight, minlength=classes * classes).reshape(classes, classes)
 
 
-def _matthews(table: NDArray[np.int64]) -> float | None:
+def _matthews(table: NDArray[Any]) -> float | None:
     """Matthews' correlation for any number of classes (Gorodkin 2004); 0 for a constant guess, None for constant y."""
     count, hits = float(table.sum()), float(np.trace(table))
     true, predicted = table.sum(axis=1).astype(float), table.sum(axis=0).astype(float)
@@ -139,15 +158,19 @@ def _matthews(table: NDArray[np.int64]) -> float | None:
     return float((hits * count - true @ predicted) / np.sqrt(spread_true * spread_predicted))
 
 
-def _bins(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> list[dict[str, Any]]:
+def _bins(confidence: NDArray[np.float64], right: NDArray[np.bool_], weight: Weight) -> list[dict[str, Any]]:
     """One entry per bin (lower, upper], the empty ones included so that bins of repeats can be added up."""
     index = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    groups = [(confidence[index == b], right[index == b]) for b in range(BINS)]
+    rows = np.bincount(index, weight, minlength=BINS)
+    sure, hits = (
+        np.bincount(index, values if weight is None else values * weight, minlength=BINS)
+        for values in (confidence, right.astype(float))
+    )
     return [
         {
-            "confidence": float(inside.mean()) if inside.size else None,
-            "accuracy": float(hits.mean()) if inside.size else None,
-            "count": int(inside.size),
+            "confidence": float(sure[b] / rows[b]) if rows[b] else None,
+            "accuracy": float(hits[b] / rows[b]) if rows[b] else None,
+            "count": int(rows[b]) if weight is None else float(rows[b]),
         }
-        for inside, hits in groups
+        for b in range(BINS)
     ]

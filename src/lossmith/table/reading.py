@@ -4,7 +4,9 @@ import csv
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,17 @@ ONLY_EMPTY: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a Path has made one slash of two
 
 
-def read_table(path: str | Path, labels: Sequence[str] = ()) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Limits:
+    """How large a file may be before it is parsed; as the constants above say where nothing else is given."""
+
+    file_bytes: int = field(default_factory=lambda: MAX_FILE_BYTES)
+    unpacked_bytes: int = field(default_factory=lambda: MAX_UNPACKED_BYTES)
+    rows: int = field(default_factory=lambda: MAX_ROWS)
+    cells: int = field(default_factory=lambda: MAX_CELLS)
+
+
+def read_table(path: str | Path, labels: Sequence[str] = (), limits: Limits | None = None) -> pd.DataFrame:
     """A CSV, TSV or Parquet file as a data frame; the columns named in ``labels`` keep words that look like numbers.
 
     Raises
@@ -34,6 +46,18 @@ def read_table(path: str | Path, labels: Sequence[str] = ()) -> pd.DataFrame:
     InputError
         Where the file is missing, too large, of another kind, or cannot be read as what it claims to be.
     """
+    limits = limits or Limits()
+    path = located(path, limits)
+    name = clean(path, 200)
+    with opened(name):
+        frame = READERS[path.suffix.lower()](path, name, labels, limits)
+    if frame.empty:
+        raise InputError(f"{name} has a header but no rows.")
+    return frame
+
+
+def located(path: str | Path, limits: Limits) -> Path:
+    """The path of a file that is there, of a kind that is read here, and neither empty nor too large."""
     if URL.match(str(path)):
         raise InputError(f"{clean(path, 200)} is a URL, and URLs are not read; download the file and give its path.")
     path = home_expanded(path)
@@ -42,20 +66,23 @@ def read_table(path: str | Path, labels: Sequence[str] = ()) -> pd.DataFrame:
         raise InputError(f"{name} is a folder; give one CSV, TSV or Parquet file.")
     if not path.exists():
         raise InputError(f"{name} does not exist{near_file(path) or '; check the path.'}")
-    reader = READERS.get(path.suffix.lower())
-    if reader is None or not path.is_file():
+    if path.suffix.lower() not in READERS or not path.is_file():
         raise InputError(f"{name} is not a file that can be read here; give .csv, .tsv or .parquet (unpacked).")
-    try:
+    with opened(name):
         size = path.stat().st_size
-        check_limit(size, MAX_FILE_BYTES, f"{name} has", "bytes")
-        if size == 0:
-            raise InputError(f"{name} is empty; give a table with a header and rows.")
-        frame = reader(path, name, labels)
+    check_limit(size, limits.file_bytes, f"{name} has", "bytes")
+    if size == 0:
+        raise InputError(f"{name} is empty; give a table with a header and rows.")
+    return path
+
+
+@contextmanager
+def opened(name: str) -> Iterator[None]:
+    """One sentence where the file system refuses."""
+    try:
+        yield
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror or as_clause(error)}.") from error
-    if frame.empty:
-        raise InputError(f"{name} has a header but no rows.")
-    return frame
 
 
 def near_file(path: Path) -> str:
@@ -73,18 +100,44 @@ def check_limit(value: int, limit: int, subject: str, unit: str) -> None:
         raise InputError(f"{subject} {value:,} {unit}, more than the accepted {limit:,}; give a smaller table.")
 
 
-def read_text(path: Path, name: str, labels: Sequence[str]) -> pd.DataFrame:
+def read_text(path: Path, name: str, labels: Sequence[str], limits: Limits) -> pd.DataFrame:
     """A delimited text file; the separator of a .csv is the one that splits its header most."""
-    check_limit(count_lines(path, name), MAX_ROWS, f"{name} has", "lines")
+    check_limit(count_lines(path, name), limits.rows, f"{name} has", "lines")
+    with parsed_text(name):
+        separator, _ = checked_header(path, name)
+        frame = pd.read_csv(path, **as_text(separator))
+    frame = typed(frame, labels, separator)
+    check_fields(frame, name)
+    return frame
+
+
+def checked_header(path: Path, name: str) -> tuple[str, list[str]]:
+    """The separator of a delimited text file and its column names, of which there are not too many."""
+    separator, header = read_header(path)
+    check_limit(len(header), MAX_COLUMNS, f"{name} has", "columns")
+    check_duplicates([column for column in header if column.strip()], name)
+    return separator, header
+
+
+def as_text(separator: str) -> dict[str, Any]:
+    """The options of ``pandas.read_csv`` that leave every cell the text that it is."""
+    return {
+        "sep": separator,
+        "encoding": "utf-8-sig",
+        "compression": None,
+        "index_col": False,
+        "dtype": str,
+        **ONLY_EMPTY,
+    }
+
+
+@contextmanager
+def parsed_text(name: str) -> Iterator[None]:
+    """One sentence where a text file is no table."""
     try:
-        separator, header = read_header(path)
-        check_limit(len(header), MAX_COLUMNS, f"{name} has", "columns")
-        check_duplicates([column for column in header if column.strip()], name)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                path, sep=separator, encoding="utf-8-sig", compression=None, index_col=False, dtype=str, **ONLY_EMPTY
-            )
+            yield
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise InputError(f"{name} is not UTF-8 text (it holds the byte 0x{byte:02x}); save it as UTF-8.") from error
@@ -93,9 +146,6 @@ def read_text(path: Path, name: str, labels: Sequence[str]) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error) as error:
         detail = as_clause(str(error).removeprefix("Error tokenizing data. C error: "))
         raise InputError(f"{name} cannot be read as a table: {detail}.") from error
-    frame = typed(frame, labels, separator)
-    check_fields(frame, name)
-    return frame
 
 
 def count_lines(path: Path, name: str) -> int:
@@ -131,26 +181,45 @@ def check_fields(frame: pd.DataFrame, name: str) -> None:
             raise InputError(f"{name}: column {quote(column)} holds a text of {int(longest):,} characters; shorten it.")
 
 
-def read_parquet(path: Path, name: str, labels: Sequence[str]) -> pd.DataFrame:
+def read_parquet(path: Path, name: str, labels: Sequence[str], limits: Limits) -> pd.DataFrame:
     """A Parquet file; its own metadata tell the unpacked size before anything is unpacked."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with parsed_parquet(name):
         with pq.ParquetFile(path) as file:
-            groups = range(file.metadata.num_row_groups)
-            unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-            check_limit(unpacked, MAX_UNPACKED_BYTES, f"{name} unpacks to", "bytes")
-            check_limit(file.metadata.num_rows, MAX_ROWS, f"{name} has", "rows")
-            check_limit(len(file.schema_arrow), MAX_COLUMNS, f"{name} has", "columns")
-            check_limit(len(file.schema_arrow) * file.metadata.num_rows, MAX_CELLS, f"{name} has", "cells")
-            check_duplicates(file.schema_arrow.names, name)
-            refuse_nested(file.schema_arrow, name)
+            check_parquet(file, name, limits)
             table = file.read()
-        frame: pd.DataFrame = plain_columns(table, name).to_pandas(ignore_metadata=True, date_as_object=False)
+        frame = frame_of_arrow(table, name)
+    check_fields(frame, name)
+    return frame
+
+
+def check_parquet(file: Any, name: str, limits: Limits) -> None:
+    """The sizes that the metadata of an open Parquet file tell, and columns that can be features."""
+    groups = range(file.metadata.num_row_groups)
+    unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+    check_limit(unpacked, limits.unpacked_bytes, f"{name} unpacks to", "bytes")
+    check_limit(file.metadata.num_rows, limits.rows, f"{name} has", "rows")
+    check_limit(len(file.schema_arrow), MAX_COLUMNS, f"{name} has", "columns")
+    check_limit(len(file.schema_arrow) * file.metadata.num_rows, limits.cells, f"{name} has", "cells")
+    check_duplicates(file.schema_arrow.names, name)
+    refuse_nested(file.schema_arrow, name)
+
+
+@contextmanager
+def parsed_parquet(name: str) -> Iterator[None]:
+    """One sentence where a file is not the Parquet that it claims to be."""
+    import pyarrow as pa
+
+    try:
+        yield
     except pa.ArrowException as error:
         raise InputError(f"{name} cannot be read as Parquet: {as_clause(str(error).splitlines()[0])}.") from error
-    check_fields(frame, name)
+
+
+def frame_of_arrow(table: Any, name: str) -> pd.DataFrame:
+    """An Arrow table as the data frame that the rest of the package understands."""
+    frame: pd.DataFrame = plain_columns(table, name).to_pandas(ignore_metadata=True, date_as_object=False)
     return frame
 
 
@@ -167,20 +236,20 @@ def plain_columns(table: Any, name: str) -> Any:
     """Decimal columns as float64, which is what a model sees of them anyway, and binary ones as the text they hold."""
     import pyarrow as pa
 
-    for index, field in enumerate(table.schema):
-        binary = pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
-        if pa.types.is_fixed_size_binary(field.type):
-            table, binary = table.set_column(index, field.name, table.column(index).cast(pa.binary())), True
-        if binary or pa.types.is_decimal(field.type):
+    for index, column in enumerate(table.schema):
+        binary = pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
+        if pa.types.is_fixed_size_binary(column.type):
+            table, binary = table.set_column(index, column.name, table.column(index).cast(pa.binary())), True
+        if binary or pa.types.is_decimal(column.type):
             try:
                 plain = table.column(index).cast(pa.string() if binary else pa.float64())
             except pa.ArrowInvalid as error:
-                raise InputError(f"{name}: column {quote(field.name)} holds bytes, not text; remove it.") from error
-            table = table.set_column(index, field.name, plain)
+                raise InputError(f"{name}: column {quote(column.name)} holds bytes, not text; remove it.") from error
+            table = table.set_column(index, column.name, plain)
     return table
 
 
-READERS: dict[str, Callable[[Path, str, Sequence[str]], pd.DataFrame]] = {
+READERS: dict[str, Callable[[Path, str, Sequence[str], Limits], pd.DataFrame]] = {
     ".csv": read_text,
     ".tsv": read_text,
     ".parquet": read_parquet,

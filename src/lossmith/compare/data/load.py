@@ -1,10 +1,13 @@
 """A table to compare losses on, from a file, a data frame or arrays: refused with one sentence where it cannot be."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lossmith.errors import InputError
 from lossmith.table.frames import array_of, check_cells, check_column, frame_of, named
@@ -13,48 +16,115 @@ from lossmith.text import clean, listing, quote
 
 
 @dataclass(frozen=True)
+class Roles:
+    """What columns other than the target and the features are for, and how the target is read."""
+
+    group: str | None = None
+    time: str | None = None
+    weight: str | None = None
+    slices: tuple[str, ...] = ()
+    separator: str | None = None
+    task: str = "auto"
+    text_model: str | None = None
+
+
+@dataclass(frozen=True)
 class Table:
-    """What was given: a frame with unique text names for its columns, and which of them is the target."""
+    """What was given: a frame with unique text names for its columns, what they are for, and which rows are for test."""
 
     frame: pd.DataFrame
-    target: str
+    targets: tuple[str, ...]
     source: str
+    roles: Roles = Roles()
+    test: NDArray[np.bool_] | None = None
+
+    @property
+    def target(self) -> str:
+        """The target's name, or all of them."""
+        return ", ".join(self.targets)
 
 
-def load(data: Any, target: str | None, y: Any = None) -> Table:
-    """The table from a path, a data frame or a pair of arrays, with its target checked."""
-    if isinstance(data, str | Path):
-        frame, source = read_table(data, () if target is None else (target,)), Path(data).name
-    else:
-        frame, source = frame_of(data), "table"
+def load(
+    data: Any, target: str | Sequence[str] | None, y: Any = None, roles: Roles = Roles(), test: Any = None
+) -> Table:
+    """The table from a path, a data frame or a pair of arrays, with its target and roles checked."""
+    targets = () if target is None else (target,) if isinstance(target, str) else tuple(map(str, target))
+    frame, source = read(data, targets)
     if y is not None:
-        frame, target = with_target(frame, y, target)
-    table = Table(named(frame, source), str(target), source)
-    check_target(table, target)
+        frame, targets = with_target(frame, y, targets)
+    frame = named(frame, source)
+    given = None
+    if test is not None:
+        frame, given = with_test(frame, named(read(test, targets)[0], "the test table"))
+    table = Table(frame, targets, source, roles, given)
+    check_target(table)
+    check_roles(table)
     check_values(table)
     return table
 
 
-def with_target(frame: pd.DataFrame, y: Any, target: str | None) -> tuple[pd.DataFrame, str]:
+def read(data: Any, targets: tuple[str, ...]) -> tuple[pd.DataFrame, str]:
+    """A frame and what to call it."""
+    if isinstance(data, str | Path):
+        return read_table(data, targets), Path(data).name
+    return frame_of(data), "table"
+
+
+def with_target(frame: pd.DataFrame, y: Any, targets: tuple[str, ...]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The features with the labels beside them; a target that is given too becomes the labels' name."""
     said = f"y must hold one label for each of the {len(frame):,} rows"
     labels = array_of(y, f"{said}.")
     if labels.shape != (len(frame),):
         raise InputError(f"{said}, not shape {labels.shape}.")
-    name = str(target if target is not None else getattr(y, "name", None) or "target")
+    name = targets[0] if targets else str(getattr(y, "name", None) or "target")
     if name in map(str, frame.columns):
         raise InputError(f"the features already have a column {quote(name)}; give either y or the target's name.")
-    return frame.assign(**{name: labels}), name
+    return frame.assign(**{name: labels}), (name,)
 
 
-def check_target(table: Table, target: str | None) -> None:
+def with_test(frame: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+    """Both tables as one, and which of its rows are for test; columns that only one of them has are refused."""
+    odd = [*frame.columns.difference(test.columns), *test.columns.difference(frame.columns)]
+    if odd:
+        raise InputError(f"column {listing(odd)} is in one of the two tables only; both need the same columns.")
+    for name in frame.columns:
+        one, other = (pd.api.types.is_numeric_dtype(table[name].dtype) for table in (frame, test))
+        if one != other and table_is_there(frame[name]) and table_is_there(test[name]):
+            words = "the test table" if one else "the training table"
+            raise InputError(f"column {quote(name)} holds words in {words} and numbers in the other; make them alike.")
+    whole = pd.concat([frame, test[frame.columns]], ignore_index=True)
+    return whole, np.arange(len(whole)) >= len(frame)
+
+
+def table_is_there(column: pd.Series) -> bool:
+    """Whether any cell has a value."""
+    return bool(column.notna().any())
+
+
+def check_target(table: Table) -> None:
     """The target is named, is there, and leaves at least one feature."""
     columns = list(table.frame.columns)
-    if target is None:
+    if not table.targets:
         raise InputError(f"no target given; name the column to predict, one of {listing(columns)}.")
-    check_column(table.frame, table.target, table.source)
-    if len(columns) < 2:
+    for name in table.targets:
+        check_column(table.frame, name, table.source)
+    if len(set(table.targets)) < len(table.targets):
+        raise InputError(f"a target is given twice: {listing(table.targets)}.")
+    if len(columns) <= len(table.targets):
         raise InputError(f"{clean(table.source)} has no column beside the target {quote(table.target)}.")
+
+
+def check_roles(table: Table) -> None:
+    """Columns with a role are there, and have one role each."""
+    roles = table.roles
+    given = [name for name in (roles.group, roles.time, roles.weight) if name is not None]
+    for name in (*given, *roles.slices):
+        check_column(table.frame, name, table.source)
+    doubled = [name for name in given if name in table.targets or given.count(name) > 1]
+    if doubled:
+        raise InputError(f"column {quote(doubled[0])} is given two roles; it can have one.")
+    if roles.time and table.test is not None:
+        raise InputError("give either a test table or a time column: both say which rows are for test.")
 
 
 def check_values(table: Table) -> None:

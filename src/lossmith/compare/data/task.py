@@ -1,71 +1,84 @@
-"""What a table asks for: its classes, the kind of every column, and what is left out and why.
-
-Columns become one matrix of float64 here by rules that look at one cell at a time (a date's parts, a category's
-number), so nothing of it is learnt; everything that *is* learnt from the data happens in ``features``, on the
-training rows alone.
-"""
+"""What a table asks for: what to predict from which columns, and what is left out and why."""
 
 import hashlib
-import re
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import json
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lossmith.compare.data.columns import Column, Part, as_dates, floats, understood
 from lossmith.compare.data.load import Table
-from lossmith.compare.data.splits import NEEDED_ROWS
+from lossmith.compare.data.target import Goal, goal
+from lossmith.compare.data.text import embedded
 from lossmith.errors import InputError
 from lossmith.text import clean, quote
 
-MAX_CLASSES = 200
-MOST_NUMBERED_CLASSES = 50
-MOST_FRACTIONAL_CLASSES = 20
-FEWEST_ROWS_OF_AN_ID = 20
-ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
-ID_NAME = re.compile(
-    r"(?i:(^|.*[_\s-])(id|uuid|guid|key|index|row|nr|no|number)|id[_\s-].*|Unnamed: \d+)"
-    r"|.*[a-z0-9](Id|ID|Uuid|UUID|Guid|GUID|Key|Index|Nr|No|Number)"
-)
-LIKE_A_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ,].*)?")
-LARGEST_NUMBER = 1e100  # its square, summed over all rows, is still a number
-NEARLY_ALL = 0.9
-MOST_STRAY_WORDS = 3
-FEWEST_AMOUNTS = 20
+MOST_SLICES = 30  # values of a column that figures are given for
+FAR = 3.0  # quartile distances beyond the quartiles
 
-Floats = NDArray[np.float64]
-
-
-class Part(NamedTuple):
-    """One column of the matrix: the table's column itself, or a part of a date."""
-
-    kind: str  # "number" or "category"
-    values: Floats
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A classification task: the matrix, the labels as numbers, and the words to describe them."""
+    """What is predicted from what, as arrays for the workers and as words for people.
+
+    ``arrays`` has "targets" and "matrix" (float64 [N, columns]), or "images"; "text:0" and so on are JSON lists of
+    texts; "weights", "groups", "times", "test" and "slices" are there where they were asked for.
+    """
 
     source: str
     target: str
-    classes: list[str]
-    counts: list[int]
-    positive: int | None
-    dropped_rows: int
-    features: list[dict[str, Any]]
-    dropped: list[dict[str, str]]
-    kinds: list[str]
-    matrix: Floats
-    labels: NDArray[np.int64]
+    goal: Goal
+    arrays: Arrays
+    kinds: tuple[str, ...] = ()
+    features: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[dict[str, str]] = field(default_factory=list)
+    dropped_rows: int = 0
+    slices: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> str:
+        """What a model sees: "table", "images", or images with "masks" to predict."""
+        if "images" not in self.arrays:
+            return "table"
+        return "masks" if self.goal.kind == "segmentation" else "images"
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes or labels."""
+        return self.goal.classes
+
+    @property
+    def positive(self) -> int | None:
+        """The class that two-class figures are about."""
+        return self.goal.positive
+
+    @property
+    def counts(self) -> list[int]:
+        """Rows of every class or label."""
+        return self.goal.counts
+
+    @property
+    def matrix(self) -> NDArray[np.float64]:
+        """The columns as numbers."""
+        return self.arrays["matrix"]
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """What is to be predicted."""
+        return self.arrays["targets"]
 
     def describe(self) -> dict[str, Any]:
         """The task as the results and the report show it."""
         return {
             "source": self.source,
             "target": self.target,
-            "kind": "binary" if len(self.classes) == 2 else "multiclass",
+            "kind": self.goal.kind,
             "classes": self.classes,
             "counts": self.counts,
             "positive": self.positive,
@@ -73,221 +86,132 @@ class Task:
             "dropped_rows": self.dropped_rows,
             "features": self.features,
             "dropped": self.dropped,
+            "notes": self.notes,
+            "digest": self.digest(),
         }
 
     def digest(self) -> str:
         """A hash of all that training sees; names do not change a result and are not in it."""
-        content = hashlib.sha256(repr((self.kinds, self.matrix.shape, len(self.classes), self.positive)).encode())
-        content.update(np.ascontiguousarray(self.matrix).data)
-        content.update(np.ascontiguousarray(self.labels).data)
+        content = hashlib.sha256(repr((self.goal.kind, self.kinds, len(self.classes), self.positive)).encode())
+        for name, array in sorted(self.arrays.items()):
+            content.update(repr((name, array.shape, array.dtype.str)).encode())
+            content.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
         return content.hexdigest()
 
 
 def infer(table: Table) -> Task:
     """The task that a table poses, or one sentence why it poses none that can be compared."""
-    present = table.frame[table.target].notna().to_numpy()
+    roles = table.roles
+    needed = [*table.targets, *(name for name in (roles.weight, roles.group, roles.time) if name)]
+    if roles.separator is not None or len(table.targets) > 1:  # no label is no missing target
+        needed = needed[len(table.targets) :]
+    present = table.frame[needed].notna().all(axis=1).to_numpy()
     frame = table.frame.loc[present].reset_index(drop=True)
-    labels, classes = classes_of(frame[table.target], table.target)
-    counts = np.bincount(labels, minlength=len(classes))
-    check_counts(table.target, classes, counts)
-    features, dropped, parts = [], [], []
-    for name in frame.columns.drop(table.target):
-        kind, found, reason = column_parts(name, frame[name], table.frame[name])
-        if reason:
-            dropped.append({"name": name, "reason": reason})
-            continue
-        features.append({"name": name, "kind": kind, "missing": int(frame[name].isna().sum())})
-        parts += found
-    if not parts:
+    found = goal(frame, table.targets, roles.separator, roles.task)
+    arrays: Arrays = {"targets": found.values}
+    beside = {name for name in (roles.weight, roles.group, roles.time) if name}
+    columns = {
+        name: understood(name, frame[name], table.frame[name])
+        for name in frame.columns.drop([*table.targets, *beside])
+    }
+    used = {name: column for name, column in columns.items() if not column.reason}
+    dropped = [{"name": name, "reason": column.reason} for name, column in columns.items() if column.reason]
+    if not used:
         reasons = "; ".join(f"{quote(column['name'])}: {column['reason']}" for column in dropped[:3])
         raise InputError(f"{clean(table.source)} has no usable feature column ({reasons}).")
+    parts = [part for column in used.values() for part in column.parts]
+    parts += text_arrays(used, arrays, roles.text_model)
+    arrays["matrix"] = np.column_stack([part.values for part in parts]) if parts else np.zeros((len(frame), 0))
+    arrays |= role_arrays(table, frame, present)
     return Task(
         source=table.source,
         target=table.target,
-        classes=classes,
-        counts=[int(count) for count in counts],
-        positive=rarer(counts) if len(classes) == 2 else None,
-        dropped_rows=int((~present).sum()),
-        features=features,
+        goal=found,
+        arrays=arrays,
+        kinds=tuple(part.kind for part in parts),
+        features=[
+            {"name": name, "kind": column.kind, "missing": int(frame[name].isna().sum())} for name, column in used.items()
+        ],
         dropped=dropped,
-        kinds=[part.kind for part in parts],
-        matrix=np.column_stack([part.values for part in parts]),
-        labels=labels,
+        dropped_rows=int((~present).sum()),
+        slices=sliced(table, frame, arrays),
+        notes=diagnosis(found),
     )
 
 
-def rarer(counts: NDArray[np.int64]) -> int:
-    """The positive class of two: the rarer one, the last where they are equally frequent."""
-    return int(counts[1] <= counts[0])
+def text_arrays(used: dict[str, Column], arrays: Arrays, model: str | None) -> list[Part]:
+    """Texts as JSON beside the matrix, or as columns of it where a sentence model, which learns nothing here, reads them."""
+    texts = [column.texts for column in used.values() if column.texts is not None]
+    if model is not None:
+        return [Part("number", column) for text in texts for column in embedded(text, model).T]
+    for k, text in enumerate(texts):
+        arrays[f"text:{k}"] = np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)
+    return []
 
 
-def classes_of(column: pd.Series, target: str) -> tuple[NDArray[np.int64], list[str]]:
-    """The labels as numbers and the names of the classes, sorted as numbers or as text."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
-    numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
-    if not numeric:
-        refuse_twins(column, target)
-    values = checked(target, column.to_numpy(dtype="float64")) if numeric else column.astype(str).to_numpy(dtype="U")
-    distinct, labels = np.unique(values, return_inverse=True)
-    if numeric:
-        refuse_regression(distinct, len(values), target)
-    if len(distinct) > MAX_CLASSES:
-        raise InputError(
-            f"target {quote(target)} has {len(distinct):,} distinct values; a class is needed, "
-            f"and at most {MAX_CLASSES} of them are accepted."
-        )
-    names = [f"{value:.15g}" if numeric else str(value) for value in distinct]
-    return labels.astype(np.int64), names
+def role_arrays(table: Table, frame: pd.DataFrame, present: NDArray[np.bool_]) -> Arrays:
+    """Weights, groups, times and given test rows."""
+    roles = table.roles
+    found: Arrays = {}
+    if roles.weight:
+        found["weights"] = weights_of(frame[roles.weight], roles.weight)
+    if roles.group:
+        found["groups"] = pd.factorize(frame[roles.group])[0].astype(np.int64)
+    if roles.time:
+        found["times"] = times_of(frame[roles.time], roles.time)
+    if table.test is not None:
+        found["test"] = table.test[present]
+    return found
 
 
-def refuse_twins(column: pd.Series, target: str) -> None:
-    """The text 1 and the number 1 would be one class."""
-    words: dict[str, bool] = {}
-    for cell in column.unique():
-        text = isinstance(cell, str)
-        if words.setdefault(str(cell), text) != text:
-            raise InputError(f"target {quote(target)} holds {cell!s} both as a text and as a number; make it one.")
+def weights_of(column: pd.Series, name: str) -> NDArray[np.float64]:
+    """Positive numbers, brought to a mean of 1."""
+    try:
+        weights = floats(column)
+    except (TypeError, ValueError):
+        weights = np.array([np.nan])
+    if not np.isfinite(weights).all() or (weights <= 0).any():
+        raise InputError(f"column {quote(name)} must hold a weight above 0 in every row; correct it or leave rows out.")
+    scaled: NDArray[np.float64] = weights / weights.mean()
+    return scaled
 
 
-def refuse_regression(distinct: Floats, rows: int, target: str) -> None:
-    """Many numbers, or numbers with fractions that hardly repeat, are amounts and not classes."""
-    fractional = bool((distinct != np.round(distinct)).any())
-    many = len(distinct) > (MOST_FRACTIONAL_CLASSES if fractional else MOST_NUMBERED_CLASSES)
-    if many or (fractional and len(distinct) * NEEDED_ROWS > rows):
-        raise InputError(
-            f"target {quote(target)} holds {len(distinct):,} distinct numbers, which is regression; "
-            "this version compares losses for classification, so give a target with classes."
-        )
-
-
-def check_counts(target: str, classes: list[str], counts: NDArray[np.int64]) -> None:
-    """At least two classes, each with rows for all three parts of a split."""
-    if len(classes) < 2:
-        only = f" (all rows are {quote(classes[0])})" if classes else ""
-        raise InputError(f"target {quote(target)} has one class only{only}; at least two are needed.")
-    smallest = int(np.argmin(counts))
-    if counts[smallest] < NEEDED_ROWS:
-        rows = "1 row" if counts[smallest] == 1 else f"{counts[smallest]} rows"
-        raise InputError(
-            f"class {quote(classes[smallest])} of target {quote(target)} has {rows}, but every class needs at least "
-            f"{NEEDED_ROWS} to be in training, validation and test; merge it with another class or remove it."
-        )
-
-
-def column_parts(name: str, column: pd.Series, whole: pd.Series) -> tuple[str, list[Part], str]:
-    """The kind of a column and its parts, or the reason why it is left out.
-
-    ``whole`` has the rows without a target too, which a running number counts.
-    """
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
-    if column.nunique(dropna=False) == 1:
-        return "", [], "constant: the same value in every row"
-    if is_boolean(column):
-        return "boolean", [Part("number", floats(column))], ""
-    if is_number(column):
-        reason = number_id(name, whole)
-        return "numeric", [] if reason else [Part("number", checked(name, floats(column)))], reason
+def times_of(column: pd.Series, name: str) -> NDArray[np.float64]:
+    """Numbers, or dates as days."""
     dates = as_dates(column)
     if dates is not None:
-        return "date", date_parts(dates), ""
-    text = column.astype(str).where(column.notna())
-    present = text.dropna()
-    if len(present) >= FEWEST_ROWS_OF_AN_ID and present.is_unique:
-        return "", [], text_id(present)
-    refuse_stray_words(name, present)
-    codes, _ = pd.factorize(text, sort=True)
-    return "categorical", [Part("category", np.where(codes < 0, np.nan, codes))], ""
+        days: NDArray[np.float64] = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(dtype="float64")
+        return days
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        raise InputError(f"column {quote(name)} holds neither dates (YYYY-MM-DD) nor numbers, so it gives no order in time.")
+    return floats(column)
 
 
-def is_boolean(column: pd.Series) -> bool:
-    """True of a boolean column, also where missing values made objects of its cells."""
-    return bool(pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.infer_dtype(column, skipna=True) == "boolean")
+def sliced(table: Table, frame: pd.DataFrame, arrays: Arrays) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """For every asked column its values, the most frequent first; the codes go into the arrays."""
+    if not table.roles.slices:
+        return ()
+    columns, found = [], []
+    for name in table.roles.slices:
+        words = frame[name].map(lambda cell: "missing" if pd.isna(cell) else str(cell))
+        values = words.value_counts().index.tolist()[:MOST_SLICES]
+        columns.append(pd.Categorical(words, categories=values).codes.astype(np.int64))
+        found.append((name, tuple(values)))
+    arrays["slices"] = np.column_stack(columns)
+    return tuple(found)
 
 
-def is_number(column: pd.Series) -> bool:
-    """True of numbers and durations, also where they are kept as objects."""
-    kind = pd.api.types.infer_dtype(column, skipna=True)
-    return kind in {"integer", "floating", "mixed-integer-float", "decimal", "timedelta64", "timedelta"}
-
-
-def floats(column: pd.Series) -> Floats:
-    """Numbers, booleans or durations (in seconds) as float64 with NaN for what is missing."""
-    if pd.api.types.is_timedelta64_dtype(column.dtype):
-        column = column.dt.total_seconds()
-    cells = pd.Series(column, dtype="object").where(column.notna(), np.nan)
-    try:
-        values: Floats = cells.to_numpy(dtype="float64")
-    except OverflowError as error:  # a whole number of Python has no limit
-        raise InputError(f"column {quote(column.name)} holds a number that is too large; correct it.") from error
-    return values
-
-
-def checked(name: str, values: Floats) -> Floats:
-    """Numbers that can be scaled, or one sentence."""
-    infinite, huge = int(np.isinf(values).sum()), np.abs(values) > LARGEST_NUMBER
-    if infinite:
-        rows = "1 infinite value" if infinite == 1 else f"{infinite:,} infinite values"
-        raise InputError(f"column {quote(name)} holds {rows}; replace them by numbers or leave them empty.")
-    if huge.any():
-        largest = f"{values[huge][0]:.3g}"
-        raise InputError(f"column {quote(name)} holds {largest}, which is too large to compute with; correct it.")
-    return values
-
-
-def number_id(name: str, column: pd.Series) -> str:
-    """Why a column of whole numbers, all different, is a row's name and not a measurement; else nothing.
-
-    A measurement may well be different in every row, and in order; a name is called one, or counts the rows.
-    """
-    values = floats(column)
-    present = values[~np.isnan(values)]
-    if len(present) < FEWEST_ROWS_OF_AN_ID or (present != np.round(present)).any():
-        return ""
-    if len(np.unique(present)) < len(present):
-        return ""
-    counting = any(np.array_equal(values, np.arange(first, first + len(values))) for first in (0, 1))
-    return "id-like: a different whole number in every row" if counting or ID_NAME.fullmatch(name) else ""
-
-
-def text_id(present: pd.Series) -> str:
-    """Why a column of texts, all different, is left out."""
-    dated = present.map(lambda cell: bool(LIKE_A_DATE.fullmatch(cell.strip()))).mean() > 0.5
-    hint = ", and not understood as a date (write dates as YYYY-MM-DD)" if dated else ""
-    return f"id-like: a different text in every row{hint}"
-
-
-def refuse_stray_words(name: str, present: pd.Series) -> None:
-    """A few words among many different numbers stand for a missing value, and would make a category of each number."""
-    numbers = pd.to_numeric(present, errors="coerce")
-    stray = present[numbers.isna()]
-    many = numbers.nunique() > FEWEST_AMOUNTS and numbers.notna().mean() >= NEARLY_ALL
-    if many and 0 < stray.nunique() <= MOST_STRAY_WORDS:
-        cells = "1 cell" if len(stray) == 1 else f"{len(stray):,} cells"
-        raise InputError(
-            f"column {quote(name)} is numeric but for {cells} such as {quote(stray.iloc[0])}; "
-            "replace them by numbers or leave them empty."
-        )
-
-
-def as_dates(column: pd.Series) -> pd.Series | None:
-    """The column as moments in time where it holds dates, or texts that are all ISO dates; else None."""
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        return pd.to_datetime(column, utc=True)
-    present = column.dropna()
-    moments = pd.api.types.infer_dtype(present) in {"date", "datetime"}
-    if not moments and not present.map(lambda cell: isinstance(cell, str) and bool(ISO_DATE.fullmatch(cell))).all():
-        return None
-    dates = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
-    return dates if dates.notna().sum() == len(present) else None
-
-
-def date_parts(dates: pd.Series) -> list[Part]:
-    """Days since 1970 for the trend, and the month, weekday and hour where they differ at all."""
-    days = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
-    numbers = [days, dates.dt.month, dates.dt.day_of_week, dates.dt.hour]
-    arrays = [part.to_numpy(dtype="float64", na_value=np.nan) for part in numbers]
-    return [Part("number", array) for array in arrays if len(np.unique(array[~np.isnan(array)])) > 1] or [
-        Part("number", arrays[0])
+def diagnosis(found: Goal) -> list[str]:
+    """What is worth knowing of a target before any training: numbers that are far from all others."""
+    if found.kind != "regression":
+        return []
+    low, high = np.quantile(found.values, [0.25, 0.75])
+    reach = FAR * (high - low)
+    far = int(((found.values < low - reach) | (found.values > high + reach)).sum())
+    if not far:
+        return ["No target is far from the others, so losses of the residual should differ little."]
+    rows = "1 target lies" if far == 1 else f"{far:,} targets ({100 * far / len(found.values):.2g} %) lie"
+    return [
+        f"{rows} more than {FAR:g} quartile distances outside the middle half: squared error will follow them, "
+        "absolute error and Huber will not."
     ]

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lossmith.compare.remedies.calibrators import CALIBRATORS, NoCalibrator
+from lossmith.compare.remedies.resampling import RESAMPLINGS
 from lossmith.errors import InputError, LossmithError, ShapeError
 
 TRIES = 3
 BASELINE = "cross_entropy"
-ALL = "all"
+FURTHER = ("adasyn", "balanced_ensemble")  # only when asked for: one takes numbers alone, one trains five networks
 
 Point = Mapping[str, float]
 NO_GRID: tuple[Point, ...] = ({},) * TRIES
@@ -26,7 +28,9 @@ class Arm:
     ``{counts}`` in a template stands for the training rows of every class.
 
     ``weighting`` is "none", "balanced" or "effective number" (which takes ``beta`` from the grid);
-    ``adjust`` adds ``tau * log prior`` to the logits in training only (Menon et al. 2020).
+    ``adjust`` adds ``tau * log prior`` to the logits in training only (Menon et al. 2020). ``resampling`` changes which
+    training rows are seen (see ``resampling``), ``calibration`` the probabilities after training (see ``calibrators``).
+    ``also`` are the losses of further outputs, such as the quantiles of an interval.
     """
 
     name: str
@@ -35,11 +39,16 @@ class Arm:
     template: str
     weighting: str = "none"
     adjust: bool = False
+    resampling: str = "none"
+    calibration: str = "none"
+    also: tuple[str, ...] = ()
     grid: tuple[Point, ...] = NO_GRID
 
     def __post_init__(self) -> None:
         if len(self.grid) != TRIES:
             raise ValueError(f"arm {self.name} has {len(self.grid)} grid points; every arm has {TRIES}")
+        if self.resampling not in ("none", *RESAMPLINGS) or self.calibration not in CALIBRATORS:
+            raise ValueError(f"arm {self.name} has a resampling or a calibration that there is not")
 
     def spec(self, attempt: int, counts: Sequence[int] = ()) -> str:
         """The loss of one try, as a spec; the training rows of every class matter to few."""
@@ -63,9 +72,29 @@ def points(**columns: Sequence[float]) -> tuple[Point, ...]:
 
 
 def default_arms() -> list[Arm]:
-    """Every sensible loss and imbalance remedy; the baseline comes first."""
+    """Every sensible loss and imbalance remedy: the baseline, then calibrated, then other losses, then other rows."""
+    baseline = Arm(BASELINE, "Cross-entropy", "The usual loss, and what the others are compared with.", BASELINE)
+    calibrated = [
+        Arm(name, made.title, made.about, BASELINE, calibration=name)
+        for name, made in CALIBRATORS.items()
+        if made is not NoCalibrator
+    ]
+    return [baseline, *calibrated, *loss_arms(), *(arm for arm in resampling_arms() if arm.name not in FURTHER)]
+
+
+def resampling_arms() -> list[Arm]:
+    """Cross-entropy on other training rows, one arm for each way to choose them."""
+    return [Arm(name, made.title, made.about, BASELINE, resampling=name) for name, made in RESAMPLINGS.items()]
+
+
+def known_arms() -> list[Arm]:
+    """The default arms and the further ones that have a name."""
+    return [*default_arms(), *(arm for arm in resampling_arms() if arm.name in FURTHER)]
+
+
+def loss_arms() -> list[Arm]:
+    """Cross-entropy weighted or adjusted, and other losses."""
     return [
-        Arm(BASELINE, "Cross-entropy", "The usual loss, and what the others are compared with.", BASELINE),
         Arm(
             "logit_adjusted",
             "Logit-adjusted cross-entropy",
@@ -126,107 +155,6 @@ def default_arms() -> list[Arm]:
             grid=points(q=(0.3, 0.5, 0.7)),
         ),
     ]
-
-
-def choose_arms(losses: Sequence[str] | None, classes: int) -> list[Arm]:
-    """The default arms, or the baseline and one arm for each given loss; ``all`` is every loss that fits.
-
-    The bare name of a default arm is that arm, grid included; anything else is a spec, trained as it stands.
-    """
-    known = {arm.name: arm for arm in default_arms()}
-    if not losses:
-        return list(known.values())
-    chosen = {BASELINE: known[BASELINE]}
-    for text in (str(loss).strip() for loss in losses):
-        if text == ALL:
-            from lossmith.compare.remedies.offer import every_arm
-
-            chosen |= {arm.name: arm for arm in every_arm(classes)}
-        else:
-            chosen.setdefault(text, known.get(text) or own_arm(text))
-    return list(chosen.values())
-
-
-def own_arm(text: str) -> Arm:
-    """An arm around a user's spec."""
-    if not text:
-        raise InputError('a loss is an empty text; give a name or a spec such as "focal(gamma=2)".')
-    return Arm(text, text, "A loss given by the user.", text)
-
-
-def check_arms(arms: Sequence[Arm], classes: int) -> None:
-    """Build every loss once and train it on a few made-up rows, so that no run starts that cannot work."""
-    for arm in arms:
-        for attempt in range(TRIES):
-            try:
-                try_loss(arm.spec(attempt, even(classes)), classes)
-            except LossmithError as error:
-                raise InputError(f"loss {arm.spec(attempt)!r}: {error}") from error
-            except Exception as error:  # a user's own loss may raise anything
-                reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-                raise InputError(f"loss {arm.spec(attempt)!r} cannot be trained on this table: {reason}") from error
-
-
-def even(classes: int) -> list[int]:
-    """Made-up training rows of every class."""
-    return [10] * classes
-
-
-def made_up(classes: int) -> tuple[Any, Any]:
-    """Logits and labels to try a loss on."""
-    import torch
-
-    logits = torch.linspace(-1.0, 1.0, 4 * classes * classes).reshape(-1, classes)
-    return logits, torch.arange(len(logits)) % classes
-
-
-def try_loss(text: str, classes: int) -> None:
-    """One loss and its gradient on made-up logits."""
-    import torch
-
-    from lossmith import spec
-
-    logits, labels = made_up(classes)
-    logits.requires_grad_()
-    loss = spec.create(text)
-    try:
-        value = loss(logits, labels, sample_weight=torch.ones(len(logits)))
-    except ShapeError as error:
-        raise InputError(wrong_kind(loss) or str(error)) from error
-    if value.dim() != 0:
-        raise InputError(f"it must give one number for a batch, not a tensor of shape {tuple(value.shape)}.")
-    torch.autograd.backward(value)
-    if logits.grad is None:
-        raise InputError("it has no gradient, so nothing can be trained with it.")
-    check_gradient(logits, labels)
-
-
-def wrong_kind(loss: Any) -> str:
-    """Why a loss does not take logits and classes, where its family or its link tells."""
-    for part in getattr(loss, "losses", [loss]):
-        if part.family != "likelihood":
-            about = f"is a {part.family} loss"
-        elif getattr(part, "link", "softmax") != "softmax":
-            about = f"has the link {part.link}, which asks about every label by itself"
-        else:
-            continue
-        return (
-            f"{part.name} {about}; a table with classes takes likelihood losses over classes: "
-            "lossmith list --family likelihood"
-        )
-    return ""
-
-
-def check_gradient(logits: Any, labels: Any) -> None:
-    """A loss has to pull at least roughly where cross-entropy does; an overflow is left to the runs to tell."""
-    import torch
-
-    assert logits.grad is not None
-    if not bool(logits.grad.any()):
-        raise InputError("its gradient is zero everywhere, so nothing can be trained with it.")
-    towards = torch.softmax(logits.detach(), dim=1) - torch.nn.functional.one_hot(labels, logits.shape[1])
-    if float((logits.grad * towards).sum()) < 0:
-        raise InputError("minimising it makes cross-entropy larger, so it trains the model to be wrong.")
 
 
 def source_text(arm: Arm) -> str:

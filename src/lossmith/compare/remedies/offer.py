@@ -1,32 +1,36 @@
-"""Every loss that fits a table with classes, found by trying them all: what ``--losses all`` compares."""
+"""Every other loss that fits a problem, found by trying them all: what ``--losses all`` adds."""
 
 import re
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lossmith import spec
-from lossmith.compare.remedies.arms import Arm, default_arms, even, made_up, try_loss
+from lossmith.compare.remedies.arms import Arm
+from lossmith.compare.remedies.choice import even, try_loss
 from lossmith.errors import LossmithError
 
-STEPS = 100  # of gradient descent on free logits: enough for a loss that names classes, for ever too few for another
-FITTING = {"link": "softmax", "per": "batch", "counts": "{counts}"}  # the options with which a loss takes a table
+if TYPE_CHECKING:
+    from lossmith.compare.problems.problem import Problem
+
+STEPS = 100  # of gradient descent on free outputs: enough for a loss that names targets, for ever too few for another
 
 
-def every_arm(classes: int) -> list[Arm]:
-    """The default arms, then every other registered loss that trains a classifier, once under its first name."""
-    arms = default_arms()
-    seen = {arm.template.partition("(")[0] for arm in arms}
-    values = {fingerprint(arm.spec(0, even(classes)), classes) for arm in arms if arm.weighting == "none"}
+def every_other(problem: "Problem", known: Sequence[Arm]) -> list[Arm]:
+    """Every registered loss that trains for this problem and is in no known arm, once under its first name."""
+    counts, arms = even(problem.outputs), []
+    seen = {arm.template.partition("(")[0] for arm in known}
+    values = {fingerprint(text, problem) for text in {arm.spec(0, counts) for arm in known if arm.weighting == "none"}}
     for row in spec.catalogue():
         if row["name"] in seen:
             continue
-        template = fitting(row["name"])
-        text = template.replace("{counts}", str(even(classes)))
-        if not fits(text, classes):
+        template = fitting(row["name"], problem.fitting)
+        text = template.replace("{counts}", str(counts))
+        if not fits(text, problem):
             continue
-        value = fingerprint(text, classes)
+        value = fingerprint(text, problem)
         if value not in values:  # another name of the same loss
             values.add(value)
             title = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", row["class"].removesuffix("Loss"))
@@ -34,45 +38,45 @@ def every_arm(classes: int) -> list[Arm]:
     return arms
 
 
-def fitting(name: str) -> str:
-    """The spec of a loss for logits over classes, in batches of rows.
+def fitting(name: str, known: dict[str, str]) -> str:
+    """The spec of a loss with those of the known options that it has.
 
-    >>> fitting("focal"), fitting("bce_with_logits")
-    ('focal(link=softmax)', 'bce_with_logits(link=softmax)')
+    >>> fitting("focal", {"link": "sigmoid", "per": "batch"}), fitting("mse", {"link": "sigmoid"})
+    ('focal(link=sigmoid)', 'mse')
     """
-    options = [f"{option}={value}" for option, value in FITTING.items() if option in spec.accepts(name)]
+    options = [f"{option}={value}" for option, value in known.items() if option in spec.accepts(name)]
     return f"{name}({', '.join(options)})" if options else name
 
 
-def fits(text: str, classes: int) -> bool:
-    """Whether a loss can be trained, and whether free logits that minimise it name the classes."""
+def fits(text: str, problem: "Problem") -> bool:
+    """Whether a loss can be trained, and whether free outputs that minimise it name the targets."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            try_loss(text, classes)
+            try_loss(text, problem)
         except (LossmithError, RuntimeError, TypeError, ValueError):
             return False
-        logits, labels = made_up(classes)
-        return bool((descended(text, logits, labels).argmax(1) == labels).all())
+        outputs, targets = problem.made_up(problem.outputs)
+        return problem.solved(descended(text, outputs, targets), targets)
 
 
-def descended(text: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Free logits after some steps of Adam, whose steps do not depend on the size of a loss."""
+def descended(text: str, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Free outputs after some steps of Adam, whose steps do not depend on the size of a loss."""
     loss: Any = spec.create(text)
-    free = logits.clone().requires_grad_()
+    free = outputs.clone().requires_grad_()
     optimizer = torch.optim.Adam([free], lr=0.1)
     for _ in range(STEPS):
         optimizer.zero_grad()
-        torch.autograd.backward(loss(free, labels))
+        torch.autograd.backward(loss(free, targets))
         optimizer.step()
     return free.detach()
 
 
-def fingerprint(text: str, classes: int) -> tuple[float, ...]:
+def fingerprint(text: str, problem: "Problem") -> tuple[float, ...]:
     """The gradient on made-up rows, rounded: the same for two names of one loss."""
-    logits, labels = made_up(classes)
-    logits = (3 * logits).requires_grad_()
+    outputs, targets = problem.made_up(problem.outputs)
+    outputs = (3 * outputs).requires_grad_()
     loss: Any = spec.create(text)
-    torch.autograd.backward(loss(logits, labels))
-    assert logits.grad is not None
-    return tuple(round(value, 6) for value in logits.grad.flatten().tolist())
+    torch.autograd.backward(loss(outputs, targets))
+    assert outputs.grad is not None
+    return tuple(round(value, 6) for value in outputs.grad.flatten().tolist())

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from lossmith.compare.problems.asked import Path
+from lossmith.compare.report.questions import Question, holders, mean_of
 from lossmith.compare.verdict.inference import LEVEL
-from lossmith.compare.verdict.records import BASELINE, Path, Runs
-from lossmith.compare.verdict.wording import number, within
+from lossmith.compare.verdict.records import Runs, dig
+from lossmith.compare.verdict.wording import shown
 from lossmith.text import clean
 
 Figure = dict[str, Any]
@@ -47,11 +49,12 @@ def rounded(values: Any) -> list[float]:
 
 
 class Style:
-    """One colour and symbol per arm, the same in every figure; cross-entropy is ink."""
+    """One colour and symbol per arm, the same in every figure; the baseline is ink."""
 
     def __init__(self, runs: Runs) -> None:
-        others = [arm["name"] for arm in runs.arms if arm["name"] != BASELINE]
-        self.colours = {arm: COLOURS[k % len(COLOURS)] for k, arm in enumerate(others)} | {BASELINE: INK}
+        self.base = base = runs.baseline
+        others = [arm["name"] for arm in runs.arms if arm["name"] != base]
+        self.colours = {arm: COLOURS[k % len(COLOURS)] for k, arm in enumerate(others)} | {base: INK}
         self.symbols = {arm: SYMBOLS[k // len(COLOURS) % len(SYMBOLS)] for k, arm in enumerate(others)}
 
     def marker(self, arm: str, filled: bool = True, size: int = 9) -> dict[str, Any]:
@@ -111,55 +114,61 @@ def repeats(values: list[float], row: float, colour: str) -> Trace:
 
 
 def mean(estimate: Any, row: float, marker: dict[str, Any], colour: str, text: str) -> Trace:
-    """A mean with its interval."""
+    """A mean with its interval; ``text`` is shown where the pointer rests on it."""
     trace: Trace = {"x": rounded([estimate["mean"]]), "y": [row], "mode": "markers", "marker": marker}
     if estimate["low"] is not None:
-        up, down = rounded([estimate["high"] - estimate["mean"], estimate["mean"] - estimate["low"]])
-        bar = {"color": colour, "thickness": 1.8, "width": 4}
-        trace["error_x"] = {"type": "data", "array": [up], "arrayminus": [down], "symmetric": False, **bar}
-    return trace | {"hoverinfo": "text", "hovertext": f"{text}{interval(estimate)}"}
+        trace["error_x"] = reach(estimate, colour)
+    return trace | {"hoverinfo": "text", "hovertext": text}
 
 
-def interval(estimate: Any) -> str:
+def reach(estimate: Any, colour: str) -> dict[str, Any]:
+    """The interval of a mean as plotly draws it."""
+    up, down = rounded([estimate["high"] - estimate["mean"], estimate["mean"] - estimate["low"]])
+    bar = {"color": colour, "thickness": 1.8, "width": 4}
+    return {"type": "data", "array": [up], "arrayminus": [down], "symmetric": False, **bar}
+
+
+def interval(estimate: Any, metric: str = "") -> str:
     """``: 0.812 (0.790 to 0.834)``."""
-    ends = "" if estimate["low"] is None else f" ({number(estimate['low'])} to {number(estimate['high'])})"
-    return f": {number(estimate['mean'])}{ends}"
+    low, middle, high = (shown(estimate[end], metric) for end in ("low", "mean", "high"))
+    return f": {middle}" + ("" if estimate["low"] is None else f" ({low} to {high})")
 
 
 def values(runs: Runs, style: Style, paths: list[tuple[str, Path]], title: str) -> Figure:
     """One figure by arm; with two paths (default and tuned) the first is drawn hollow and a little above."""
     names = [arm["name"] for arm in runs.arms if runs.finished[arm["name"]]]
-    data, marks = [], []
+    data, marks, metric = [], [], paths[-1][1][-1]
     for row, name in enumerate(names):
         for k, (word, path) in enumerate(paths):
             at = row + (k - (len(paths) - 1) / 2) * 0.44
             last, colour = k == len(paths) - 1, style.colours[name]
-            text = f"{plain(runs.title(name))}{word}"
-            estimate = within(runs.estimate(name, path), path[-1])
+            estimate = mean_of(runs, name, path)
             if estimate["mean"] is not None:
+                text = f"{plain(runs.title(name))}{word}{interval(estimate, metric)}"
                 marks.append((at, estimate))
                 data.append(repeats(list(runs.figures(name, path).values()), at, colour))
                 data.append(mean(estimate, at, style.marker(name, filled=last), colour, text))
-    return cropped(rows_figure([runs.title(name) for name in names], title, data), marks)
+    return cropped(rows_figure([runs.title(name) for name in names], title, data), marks, metric=metric)
 
 
-def forest(style: Style, question: dict[str, Any]) -> Figure:
-    """Paired differences from cross-entropy; a filled marker is a difference that Holm's correction leaves standing."""
-    entries = [c for c in question["comparisons"] if c["n"]]
-    labels = [c["title"] + (", default rule" if c["arm"] == BASELINE else "") for c in entries]
+def forest(style: Style, question: Question) -> Figure:
+    """Paired differences from the baseline; a filled marker is a difference that Holm's correction leaves standing."""
+    entries, metric = [c for c in question["comparisons"] if c["n"]], str(question["metric"])
+    labels = [c["title"] + (", default rule" if c["arm"] == style.base else "") for c in entries]
     data = []
     for row, entry in enumerate(entries):
         colour = style.colours[entry["arm"]]
         sure = entry["p_holm"] is not None and entry["p_holm"] < LEVEL
         data.append(repeats([difference for _, difference in entry["differences"]], row, colour))
-        text = f"{plain(labels[row])}, difference"
+        text = f"{plain(labels[row])}, difference{interval(entry, metric)}"
         data.append(mean(entry, row, style.marker(entry["arm"], filled=sure), colour, text))
     zero = {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": INK, "width": 1}}
-    figure = rows_figure(labels, "difference (right is better)", data, shapes=[zero])
-    return cropped(figure, list(enumerate(entries)), anchor=[0.0])
+    side = "right" if question.get("larger", True) else "left"
+    figure = rows_figure(labels, f"difference ({side} is better)", data, shapes=[zero])
+    return cropped(figure, list(enumerate(entries)), anchor=[0.0], metric=metric)
 
 
-def cropped(figure: Figure, marks: list[tuple[float, Any]], anchor: Sequence[float] = ()) -> Figure:
+def cropped(figure: Figure, marks: list[tuple[float, Any]], anchor: Sequence[float] = (), metric: str = "") -> Figure:
     """The figure without the few rows that are so far off that the others could not be told apart; edges say so."""
     means = np.array([e["mean"] for _, e in marks])
     reaches = np.array([0.0 if e["low"] is None else e["high"] - e["mean"] for _, e in marks])
@@ -172,18 +181,16 @@ def cropped(figure: Figure, marks: list[tuple[float, Any]], anchor: Sequence[flo
     low, high = rounded([min(points) - room, max(points) + room])
     figure["layout"]["xaxis"]["range"] = [low, high]
     figure["layout"]["annotations"] = [
-        edge(row, e["mean"], low, high) for (row, e), is_far in zip(marks, far, strict=True) if is_far
+        edge(row, e["mean"], (low, high), metric) for (row, e), is_far in zip(marks, far, strict=True) if is_far
     ]
     return figure
 
 
-def edge(row: float, value: float, low: float, high: float) -> dict[str, Any]:
+def edge(row: float, value: float, ends: tuple[float, float], metric: str = "") -> dict[str, Any]:
     """A note at the edge of a figure for a mean that lies beyond it."""
-    left = value < low
-    text = f"◀ {number(value)}" if left else f"{number(value)} ▶"
-    return {"x": low if left else high, "y": row, "xanchor": "left" if left else "right", "text": text} | {
-        "showarrow": False
-    }
+    left = value < ends[0]
+    text = f"◀ {shown(value, metric)}" if left else f"{shown(value, metric)} ▶"
+    return {"x": ends[not left], "y": row, "xanchor": "left" if left else "right", "text": text} | {"showarrow": False}
 
 
 def times(runs: Runs, style: Style) -> Figure:
@@ -217,17 +224,26 @@ def class_shares(runs: Runs, style: Style, classes: list[str]) -> Figure:
 
 
 def weighting_keys(runs: Runs, style: Style) -> list[dict[str, Any]]:
-    """The marks of the figure of class shares: no weights, then every arm that weights; also its legend."""
-    arms = [arm for arm in runs.arms if runs.finished[arm["name"]]]
-    plain_arms = [{"arm": arm["name"], "title": "no class weights", "kind": "train"} for arm in arms[:1]]
-    weighted = [arm for arm in arms if arm["weighting"] != "none"]
-    keys = plain_arms + [{"arm": arm["name"], "title": arm["title"], "kind": "effective"} for arm in weighted]
-    return [key | {"colour": INK if key["kind"] == "train" else style.colours[key["arm"]]} for key in keys]
+    """The marks of the figure of class shares: as it is, then every arm that weights or resamples; also its legend."""
+    known = [arm for arm in runs.arms if arm["name"] in holders(runs, "counts", "train")]
+    untouched = [{"arm": arm["name"], "title": "as in the training rows", "kind": "train"} for arm in known[:1]]
+    changed = [(arm, kind) for arm in known for kind in [changes(arm)] if kind]
+    keys = untouched + [{"arm": arm["name"], "title": arm["title"], "kind": kind} for arm, kind in changed]
+    held = [key for key in keys if key["arm"] in holders(runs, "counts", key["kind"])]
+    return [key | {"colour": INK if key["kind"] == "train" else style.colours[key["arm"]]} for key in held]
+
+
+def changes(arm: dict[str, Any]) -> str:
+    """Which counts of a record say what an arm makes of the classes; none where it leaves them as they are."""
+    if arm.get("resampling", "none") != "none":
+        return "after"
+    return "effective" if arm.get("weighting", "none") != "none" else ""
 
 
 def shares(runs: Runs, key: dict[str, Any], offset: float) -> Trace:
     """One way of weighting, the mean over the repeats of its arm."""
-    counts = np.mean([record["counts"][key["kind"]] for record in runs.finished[key["arm"]].values()], axis=0)
+    records = runs.finished[key["arm"]].values()
+    counts = np.mean([dig(record, ("counts", key["kind"])) for record in records], axis=0)
     percent = [100 * float(count) / max(float(counts.sum()), 1e-300) for count in counts]
     return {
         "x": [float(f"{p:.{KEPT}g}") if p > 0 else None for p in percent],

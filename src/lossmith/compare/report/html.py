@@ -14,12 +14,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from lossmith.compare.report import figures, panels
+from lossmith.compare.problems.asked import Path as Where
+from lossmith.compare.report import (
+    curves,
+    figures,
+    gradients,
+    panels,
+    questions,
+    regression,
+    slices,
+    summary,
+    tables,
+    tradeoff,
+)
 from lossmith.compare.report.figures import Figure, Style
+from lossmith.compare.report.tables import labels
 from lossmith.compare.verdict import wording
 from lossmith.compare.verdict.judge import RULES, judge
-from lossmith.compare.verdict.records import BASELINE, Runs, dig, total
-from lossmith.compare.verdict.records import Path as Where
+from lossmith.compare.verdict.records import Runs
 from lossmith.text import clean
 
 PAGE = Path(__file__).parent / "page"
@@ -32,41 +44,135 @@ CONFIG = {
     "responsive": True,
 }
 FEATURES_SHOWN = 12
-LONGEST_WHOLE = 22  # characters of a class's name that a table's head has room for
-FEW_CLASSES = 12  # up to here every arm has its confusion matrices, and classes are columns
-MOST_IN_MATRIX = 30  # classes
-MOST_MISTAKES = 20
+LONGEST_HEAD = 9  # characters, or classes, from which on the heads of a table of classes are turned
+TASK: dict[str, Any] = {  # what a task without classes, or of an older folder, does not say
+    "classes": [],
+    "counts": [],
+    "positive": None,
+    "features": [],
+    "dropped": [],
+    "dropped_rows": 0,
+    "encoded_width": None,
+}
+ARM: dict[str, Any] = {"weighting": "none", "adjust": False, "resampling": "none", "calibration": "none", "about": ""}
 
 
 def render(results: dict[str, Any]) -> str:
     """The report of a comparison, complete or not, as the text of one HTML file."""
-    verdict = results.get("verdict") or judge(results)
-    snippet = verdict["snippet"]
-    results = scrubbed({**results, "verdict": verdict})
+    snippet = (results.get("verdict") or judge(results))["snippet"]
+    results = complete(results)
     runs = Runs(results)
+    found, shown = drawn(runs, results), tabulated(runs, results)
+    there = parts(runs, results, found, shown)
     script = (PAGE / "report.js").read_text(encoding="utf-8")
     return page().render(
         results=results,
         runs=runs,
         verdict=results["verdict"],
-        questions={question["name"]: question for question in results["verdict"]["questions"]},
-        rows=results["verdict"]["table"],
+        task=results["task"],
+        chosen=results["verdict"]["recommended"],
+        baseline=runs.baseline,
+        spoken=runs.words.baseline,
         started=min((record["time"].get("started", "") for record in runs.records), default=""),
         finished=[arm for arm in runs.arms if runs.finished[arm["name"]]],
-        keys=figures.weighting_keys(runs, Style(runs)),
-        labels=labels(results["task"]["classes"]),
-        confusions=confusions(runs, results["verdict"]),
-        mistakes=mistakes(runs, results),
-        per_class=per_class(runs, labels(results["task"]["classes"])),
-        failures=failures(runs),
-        snippet=snippet,
-        figures=embedded({"figures": drawn(runs, results), "config": CONFIG}),
+        numbers={arm["name"]: k for k, arm in enumerate(runs.arms)},
+        asked=results["verdict"]["questions"],
+        summary=summary.paragraph(results),
+        drawn=found,
+        figures=embedded({"figures": found, "config": CONFIG}),
         plotly=Markup(get_plotlyjs()),
         script=Markup(script),
         hashes=[script_hash(get_plotlyjs()), script_hash(script)],
         style=Markup((PAGE / "report.css").read_text(encoding="utf-8")),
-        baseline=BASELINE,
+        snippet=snippet,
+        there=there,
+        sections=[(name, title) for name, title in contents(results) if there.get(name, True)],
+        **shown,
     )
+
+
+def complete(results: dict[str, Any]) -> dict[str, Any]:
+    """The results with a verdict, with all that the page asks of a task and an arm, and with harmless texts."""
+    verdict = results.get("verdict") or judge(results)
+    arms = [ARM | {"grid": {}, "spec": arm["name"]} | arm for arm in results["arms"]]
+    kind = {"kind": "multiclass"} | TASK | results["task"]
+    found: dict[str, Any] = scrubbed({**results, "verdict": verdict, "arms": arms, "task": kind})
+    return found
+
+
+def tabulated(runs: Runs, results: dict[str, Any]) -> dict[str, Any]:
+    """Every table by the name that the template gives it."""
+    names = labels(results["task"]["classes"])
+    order = [row["arm"] for row in results["verdict"]["table"]]
+    arms = tables.compared(runs, results)
+    return {
+        "labels": names,
+        "tall": max(map(len, names), default=0) > LONGEST_HEAD or len(names) >= LONGEST_HEAD,
+        "failures": tables.failures(runs),
+        "main": tables.board(runs, order, tables.main_columns(runs)),
+        "rules": {rule: tables.board(runs, order, tables.rule_columns(runs, rule)) for rule in RULES},
+        "costs": tables.costs(runs, order),
+        "keys": figures.weighting_keys(runs, Style(runs)) if names else [],
+        "confusions": tables.confusions(runs, results, arms),
+        "mistakes": tables.mistakes(runs, results, arms),
+        "per_class": tables.per_class(runs, names),
+        "gradient": gradients.tables(runs, names),
+        "slices": slices.tables(runs, {question["metric"] for question in results["verdict"]["questions"]}),
+        "points": tradeoff.points(runs),
+        "intervals": regression.intervals(runs),
+        "level": regression.nominal(runs),
+        "threshold_metric": curves.asked_metric(runs),
+        "ece": {arm["name"]: questions.mean_of(runs, arm["name"], ("calibration", "ece"))["mean"] for arm in runs.arms},
+    }
+
+
+def parts(runs: Runs, results: dict[str, Any], found: dict[str, Figure], shown: dict[str, Any]) -> dict[str, bool]:
+    """Which of the sections that may be left out are there; those that are not named always are."""
+    prefixes = {figure.partition("-")[0] for figure in found}
+    made = {
+        "curves": "ranks" in prefixes,
+        "thresholds": "threshold" in prefixes,
+        "points": "points" in prefixes,
+        "intervals": bool(shown["intervals"]),
+        "by-class": bool(shown["per_class"]),
+        "confusion": bool(shown["confusions"] or shown["mistakes"]),
+        "slices": bool(shown["slices"]),
+        "tradeoff": "tradeoff" in found,
+        "calibration": "reliability" in prefixes,
+        "gradient": bool(shown["gradient"]),
+        "weighting": bool(shown["keys"]),
+    }
+    always = ("leaderboard", "learning", "times", *(f"question-{q['name']}" for q in results["verdict"]["questions"]))
+    with_runs = {name: bool(runs.count) and there for name, there in (made | dict.fromkeys(always, True)).items()}
+    return with_runs | {"snippet": bool(results["verdict"]["snippet"]), "failures": bool(shown["failures"])}
+
+
+def contents(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """The sections in their order, as the page links to them."""
+    asked = [(f"question-{q['name']}", questions.title(q)) for q in results["verdict"]["questions"]]
+    return [
+        ("leaderboard", "Leaderboard"),
+        *asked,
+        ("curves", "Curves"),
+        ("thresholds", "Thresholds"),
+        ("points", "Predictions"),
+        ("intervals", "Intervals"),
+        ("by-class", "By class"),
+        ("confusion", "Confusion"),
+        ("slices", "Slices"),
+        ("tradeoff", "Trade-off"),
+        ("calibration", "Calibration"),
+        ("learning", "Learning curves"),
+        ("gradient", "Gradient"),
+        ("times", "Cost"),
+        ("weighting", "Weighting"),
+        ("snippet", "Python"),
+        ("failures", "Failed runs"),
+        ("arms", "Arms"),
+        ("data", "Data"),
+        ("settings", "Settings"),
+        ("words", "Words"),
+    ]
 
 
 def page() -> Template:
@@ -77,15 +183,18 @@ def page() -> Template:
     environment.filters |= {
         "number": wording.number,
         "signed": wording.signed,
+        "difference": wording.difference,
         "p": wording.p_value,
+        "metric": questions.name,
+        "capital": questions.capital,
         "said": said,
     }
     environment.globals |= {
-        "NAMES": wording.NAMES,
-        "within": wording.within,
         "FEATURES_SHOWN": FEATURES_SHOWN,
         "FEWEST": panels.FEWEST,
-        "best": best,
+        "heading": questions.heading,
+        "title_of": questions.title,
+        "why": questions.why,
     }
     return environment.get_template("report.html")
 
@@ -94,107 +203,38 @@ def drawn(runs: Runs, results: dict[str, Any]) -> dict[str, Figure]:
     """Every figure by the id that the template gives it."""
     if not runs.count:
         return {}
-    style, metric = Style(runs), runs.metric
-    rules: list[tuple[str, Where]] = [(f", {rule} rule", ("decision", rule, metric)) for rule in RULES]
-    found: dict[str, Figure] = {
-        "rank-values": figures.values(runs, style, [("", ("ranking", "average_precision"))], "average precision"),
-        "decide-values": figures.values(runs, style, rules, wording.NAMES[metric]),
-        "time": figures.times(runs, style),
-        "classes": figures.class_shares(runs, style, labels(results["task"]["classes"])),
-    }
+    style, names = Style(runs), labels(results["task"]["classes"])
+    found: dict[str, Figure] = {"time": figures.times(runs, style)}
+    if names and figures.weighting_keys(runs, style):
+        found["classes"] = figures.class_shares(runs, style, names)
     for question in results["verdict"]["questions"]:
+        found[f"{question['name']}-values"] = figures.values(runs, style, paths(question), axis_title(question))
         found[f"{question['name']}-differences"] = figures.forest(style, question)
     span = panels.validation_span(runs)
     for k, arm in enumerate(runs.arms):
         if runs.finished[arm["name"]]:
             found[f"curve-{k}"] = panels.learning(runs, style, arm["name"], span)
-            found[f"reliability-{k}"] = panels.reliability(runs, style, arm["name"])
-    return found
+            if arm["name"] in questions.holders(runs, "calibration", "bins"):
+                found[f"reliability-{k}"] = panels.reliability(runs, style, arm["name"])
+    more = (
+        curves.drawn(runs, style),
+        gradients.drawn(runs),
+        tradeoff.drawn(runs, style),
+        regression.drawn(runs, style),
+    )
+    return {name: figure for part in (found, *more) for name, figure in part.items()}
 
 
-def labels(names: list[str]) -> list[str]:
-    """Names for the heads of a table; where some are too long to be shown whole, all with a number before them."""
-    if max(map(len, names), default=0) <= LONGEST_WHOLE:
-        return names
-    return [f"{k} {name}" for k, name in enumerate(names, start=1)]
+def paths(question: dict[str, Any]) -> list[tuple[str, Where]]:
+    """What the figure of a question shows: its figure, by both rules where it is asked of the tuned one."""
+    if question["rule"] != "tuned":
+        return [("", questions.path(question))]
+    return [(f", {rule} rule", questions.path(question, rule)) for rule in RULES]
 
 
-def confusions(runs: Runs, verdict: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Confusion matrices summed over the repeats, by arm and rule: of all arms, or of two where classes are many."""
-    found = {arm: {rule: confusion(runs, arm, rule) for rule in RULES} for arm in compared(runs, verdict)}
-    return found if all(len(matrix) <= MOST_IN_MATRIX for rules in found.values() for matrix in rules.values()) else {}
-
-
-def compared(runs: Runs, verdict: dict[str, Any]) -> list[str]:
-    """The arms whose mistakes are shown."""
-    finished = [arm for arm, found in runs.finished.items() if found]
-    if not finished or len(next(iter(runs.finished[finished[0]].values()))["counts"]["train"]) <= FEW_CLASSES:
-        return finished
-    chosen = verdict["recommended"] or {"arm": BASELINE}
-    return [arm for arm in finished if arm in (BASELINE, chosen["arm"])]
-
-
-def confusion(runs: Runs, arm: str, rule: str) -> list[list[tuple[int, float]]]:
-    """Every cell as its count and its share of the row."""
-    counts = total([dig(record, ("decision", rule, "confusion")) for record in runs.finished[arm].values()])
-    return [[(count, count / max(sum(row), 1)) for count in row] for row in counts]
-
-
-def mistakes(runs: Runs, results: dict[str, Any]) -> dict[str, list[tuple[str, str, int, float]]]:
-    """Where there are too many classes for a matrix: the most frequent mistakes under the tuned rule."""
-    names = results["task"]["classes"]
-    if len(names) <= MOST_IN_MATRIX:
-        return {}
-    found = {}
-    for arm in compared(runs, results["verdict"]):
-        cells = [
-            (names[true], names[decided], *cell)
-            for true, row in enumerate(confusion(runs, arm, "tuned"))
-            for decided, cell in enumerate(row)
-            if true != decided and cell[0]
-        ]
-        found[arm] = sorted(cells, key=lambda cell: -cell[2])[:MOST_MISTAKES]
-    return found
-
-
-def per_class(runs: Runs, classes: list[str]) -> dict[str, dict[str, Any]]:
-    """Recall and precision of every class, by rule: the mean over the repeats that define them, as a table."""
-    return {
-        metric: {rule: class_table(runs, classes, rule, metric) for rule in RULES} for metric in ("recall", "precision")
-    }
-
-
-def class_table(runs: Runs, classes: list[str], rule: str, metric: str) -> dict[str, Any]:
-    """Arms by classes, or the other way round where there are many classes."""
-    arms = [arm for arm, found in runs.finished.items() if found]
-    rows = [class_means(runs, arm, rule, metric) for arm in arms]
-    titles = [runs.title(arm) for arm in arms]
-    if len(classes) <= FEW_CLASSES:
-        return {"columns": classes, "rows": list(zip(titles, rows, strict=True))}
-    return {"columns": labels(titles), "rows": list(zip(classes, zip(*rows, strict=True), strict=True))}
-
-
-def failures(runs: Runs) -> list[tuple[str, str, str, list[int]]]:
-    """What went wrong: arm, status, reason, and in which repeats."""
-    found: dict[tuple[str, str, str], list[int]] = {}
-    for record in runs.failures:
-        key = (str(record["arm"]), str(record["status"]), said(record["reason"]))
-        found.setdefault(key, []).append(int(record["repeat"]) + 1)
-    return [(*key, repeats) for key, repeats in found.items()]
-
-
-def class_means(runs: Runs, arm: str, rule: str, metric: str) -> list[float | None]:
-    """One value per class."""
-    columns = zip(*(dig(record, ("decision", rule, metric)) for record in runs.finished[arm].values()), strict=True)
-    known = [[value for value in column if value is not None] for column in columns]
-    return [sum(values) / len(values) if values else None for values in known]
-
-
-def best(rows: list[dict[str, Any]], path: list[str], less: bool = False) -> float | None:
-    """The best mean in a column of the leaderboard."""
-    means = [dig(row, (*path, "mean")) for row in rows]
-    known = [mean for mean in means if mean is not None]
-    return (min if less else max)(known) if known else None
+def axis_title(question: dict[str, Any]) -> str:
+    """The metric, and that less of it is better where it is so."""
+    return questions.name(question["metric"]) + ("" if question["larger"] else " (left is better)")
 
 
 def said(value: Any) -> str:

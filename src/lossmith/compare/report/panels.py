@@ -1,22 +1,22 @@
-"""The small figures of which every arm has one: learning curves and reliability diagrams, cross-entropy in grey."""
+"""The small figures of which every arm has one: learning curves and reliability diagrams, the baseline in grey."""
 
 from typing import Any
 
 import numpy as np
 
 from lossmith.compare.report.figures import GREY, Figure, Style, Trace, axis, layout, rounded
-from lossmith.compare.verdict.records import BASELINE, Runs, dig
+from lossmith.compare.verdict.records import Runs, dig
 from lossmith.compare.verdict.wording import number
 
 FEWEST = 10  # rows in a bin that is drawn
 
 
 def learning(runs: Runs, style: Style, arm: str, span: tuple[float, float]) -> Figure:
-    """One arm's validation score over cross-entropy's, and below it its own training loss."""
+    """One arm's validation score over the baseline's, and below it its own training loss."""
     colour = style.colours[arm]
     data = band(runs, arm, "validation", colour, "y")
-    if arm != BASELINE and runs.finished.get(BASELINE):
-        data = [line(runs, BASELINE, "validation", GREY, "y"), *data]
+    if arm != style.base and runs.finished.get(style.base):
+        data = [line(runs, style.base, "validation", GREY, "y"), *data]
     data += band(runs, arm, "loss", colour, "y2")
     top = axis("validation", domain=[0.47, 1], range=list(span), nticks=7)
     bottom = axis("own loss", domain=[0, 0.37], nticks=5, rangemode="tozero")
@@ -72,8 +72,8 @@ def reliability(runs: Runs, style: Style, arm: str) -> Figure:
     """How often the top class is right against how sure the model is of it, all repeats together."""
     diagonal = {"x": [0, 1], "y": [0, 1], "mode": "lines", "line": {"color": GREY, "dash": "dot", "width": 1}}
     data: list[Trace] = [diagonal | {"hoverinfo": "skip"}]
-    if arm != BASELINE and runs.finished.get(BASELINE):
-        data.append(reliability_line(runs, BASELINE, GREY, 0.6))
+    if arm != style.base and runs.finished.get(style.base):
+        data.append(reliability_line(runs, style.base, GREY, 0.6))
     data.append(reliability_line(runs, arm, style.colours[arm]))
     span = {"range": [-0.03, 1.05], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
     return {"data": data, "layout": layout(230, xaxis=axis("confidence", **span), yaxis=axis("share right", **span))}

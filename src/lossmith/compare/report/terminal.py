@@ -7,11 +7,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lossmith.compare.problems.asked import Path
+from lossmith.compare.report.questions import name, path
 from lossmith.compare.session import Comparison
-from lossmith.compare.verdict.wording import NAMES, number
+from lossmith.compare.verdict.judge import RULES
+from lossmith.compare.verdict.records import Runs
+from lossmith.compare.verdict.wording import number, shown
 from lossmith.text import clean
 
 MOST_FAILURES = 5
+SHORT = {"average_precision": "AP"}
 
 
 def show(comparison: Comparison) -> None:
@@ -35,12 +40,13 @@ def show(comparison: Comparison) -> None:
 
 def about(task: dict[str, Any]) -> Text:
     """The task in a few lines: what is predicted from what, the classes, and what was left out."""
-    counts = zip(task["classes"], task["counts"], strict=True)
+    known = task.get("classes") or []
+    counts = zip(known, task.get("counts") or [], strict=True)
     classes = ", ".join(f"{clean(name, 30)} {count}" for name, count in sorted(counts, key=lambda pair: -pair[1])[:10])
-    more = f" and {len(task['classes']) - 10} more" if len(task["classes"]) > 10 else ""
+    more = f" and {len(known) - 10} more" if len(known) > 10 else ""
     lines = [
         f"{clean(task['source'])}: {task['rows']} rows, {len(task['features'])} features, "
-        f"target {clean(task['target'])} ({task['kind']}: {classes}{more})"
+        f"target {clean(task['target'])} ({task['kind']}{': ' if classes else ''}{classes}{more})"
     ]
     if task.get("positive") is not None:
         lines.append(
@@ -53,29 +59,43 @@ def about(task: dict[str, Any]) -> Text:
 
 
 def leaderboard(results: dict[str, Any]) -> Table:
-    """One line for each arm, the best decider first; the intervals are in the report."""
-    metric = results["settings"]["metric"]
-    caption = (
-        f"CE: cross-entropy. AP: average precision. default, tuned: {NAMES[metric]} by rule. "
-        "p: against cross-entropy, after Holm."
-    )
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0), caption=caption, caption_justify="left")
+    """One line for each arm, the best first; the intervals are in the report."""
+    verdict, runs = results["verdict"], Runs(results)
+    columns = [column for question in verdict["questions"] for column in figures(question)]
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0), caption=note(runs, verdict), caption_justify="left")
     table.add_column("loss")
-    for title in ("AP", "p", "default", "tuned", "p", "log-loss", "s/run"):
+    for title, _ in columns:
         table.add_column(title, justify="right")
-    for row in results["verdict"]["table"]:
-        decision = row["decision"]
-        cells = [
-            mean(row["ranking"]["average_precision"]),
-            number(row["p"]["rank"], 2),
-            mean(decision["default"][metric]),
-            mean(decision["tuned"][metric]),
-            number(row["p"]["decide"], 2),
-            mean(row["calibration"]["log_loss"]),
-            number(row["time"]["train_seconds"], 1),
-        ]
-        table.add_row(Text(short(row["title"])), *cells)
+    table.add_column("s/run", justify="right")
+    for row in verdict["table"]:
+        cells = [told(runs, row, where) for _, where in columns]
+        table.add_row(Text(short(row["title"])), *cells, number(row["time"]["train_seconds"], 1))
     return table
+
+
+def figures(question: dict[str, Any]) -> list[tuple[str, Path | str]]:
+    """The columns of a question: what to read of the records, and of which question p."""
+    columns: list[tuple[str, Path | str]]
+    if question["rule"] == "tuned":
+        columns = [(rule, path(question, rule)) for rule in RULES]
+    else:
+        columns = [(SHORT.get(question["metric"], name(question["metric"])), path(question))]
+    return [*columns, ("p", question["name"])] if question["decisive"] else columns
+
+
+def told(runs: Runs, row: dict[str, Any], where: Path | str) -> str:
+    """A mean over the finished repeats, or a p after Holm's correction."""
+    if isinstance(where, str):
+        return number(row["p"][where], 2)
+    return shown(runs.estimate(row["arm"], where)["mean"], where[-1])
+
+
+def note(runs: Runs, verdict: dict[str, Any]) -> str:
+    """What the heads of the leaderboard mean."""
+    metrics = [question["metric"] for question in verdict["questions"]]
+    parts = ["CE: cross-entropy. AP: average precision."] if "average_precision" in metrics else []
+    parts += [f"default, tuned: {name(q['metric'])} by rule." for q in verdict["questions"] if q["rule"] == "tuned"]
+    return " ".join([*parts, f"p: against {runs.words.baseline}, after Holm."])
 
 
 def short(title: str) -> str:
@@ -85,8 +105,3 @@ def short(title: str) -> str:
     ('Class-balanced CE', 'Cross-entropy')
     """
     return clean(title, 32).replace(" cross-entropy", " CE")
-
-
-def mean(figure: dict[str, Any]) -> str:
-    """The mean of a figure over the finished repeats."""
-    return number(figure["mean"])

@@ -49,11 +49,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Workload:
-    """What every worker is told at its start: a header, the matrix (float64) and the labels (int64)."""
+    """What every worker is told at its start: a header and the arrays of the task by name."""
 
     header: dict[str, Any]
-    matrix: "np.ndarray[Any, Any]"
-    labels: "np.ndarray[Any, Any]"
+    arrays: "dict[str, np.ndarray[Any, Any]]"
     command: tuple[str, ...] = COMMAND
 
 
@@ -100,11 +99,10 @@ class Worker:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
-            header = {**workload.header, "shape": workload.matrix.shape}
-            self.process.stdin.write(json.dumps(header).encode() + b"\n")
-            for array in (workload.matrix, workload.labels):
-                self.process.stdin.write(b"%d\n" % array.nbytes)
-                self.process.stdin.write(np.ascontiguousarray(array).data)
+            shapes = {name: [array.dtype.str, array.shape] for name, array in workload.arrays.items()}
+            self.process.stdin.write(json.dumps({**workload.header, "arrays": shapes}).encode() + b"\n")
+            for array in workload.arrays.values():
+                self.process.stdin.write(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
             self.process.stdin.flush()
             for line in self.process.stdout:
                 inbox.put((self, json.loads(line)))

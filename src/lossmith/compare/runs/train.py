@@ -1,220 +1,229 @@
-"""One run: one arm on one repeat, from the split to the record. Nothing is ever fitted on test rows."""
+"""One run: one arm on one repeat, from the prepared rows to the record. Nothing is ever fitted on test rows."""
 
 import itertools
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-import lossmith
-from lossmith import metrics, spec
-from lossmith.compare.data import features
-from lossmith.compare.data.splits import split
-from lossmith.compare.remedies import rules
+from lossmith.compare.models import network
+from lossmith.compare.models.build import build
+from lossmith.compare.models.fitted import Fitted, Floats, Prepared
+from lossmith.compare.problems import problem_of
+from lossmith.compare.problems.problem import Problem
+from lossmith.compare.remedies import resampling
 from lossmith.compare.remedies.arms import TRIES, Arm
-from lossmith.compare.settings import Training
-from lossmith.errors import LossmithError
+from lossmith.compare.runs.objective import Objective
+from lossmith.compare.runs.prepare import Arrays, Encoders, prepare
+from lossmith.compare.settings import TREES, Training
+from lossmith.compare.runs.slices import slices
+from lossmith.errors import InputError
 
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
-
-
-class RunFailedError(LossmithError):
-    """A run that cannot give a result, with the reason as a sentence."""
+DIFFICULTIES = 10
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """The rows of one repeat as the model sees them; the same for every arm."""
+class Scoring:
+    """The common early-stopping score on the rows of a repeat."""
 
-    repeat: int
-    inputs: dict[str, Tensor]
-    labels: dict[str, Labels]
-    counts: NDArray[np.int64]
-    positive: int | None
+    problem: Problem
+    prepared: Prepared
 
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model puts out for a row."""
+        return self.problem.outputs
 
-@dataclass(frozen=True)
-class Fitted:
-    """One try: the logits of its best epoch for validation and test, and how it came there."""
-
-    validation: float
-    epochs: int
-    curve: dict[str, list[float]]
-    logits: dict[str, Tensor]
+    def score(self, outputs: Tensor, part: str) -> float:
+        """Larger is better."""
+        weights = None if self.prepared.weights is None else self.prepared.weights[part]
+        return self.problem.score(outputs, self.prepared.targets[part], weights, self.prepared.scale)
 
 
-def prepare(matrix: Floats, labels: Labels, training: Training, repeat: int) -> Prepared:
-    """Split, and encode with what the training rows alone have taught."""
-    rows = split(labels, training.seed, repeat)._asdict()
-    encoder = features.encoder(training.kinds).fit(matrix[rows["train"]])
-    encoded = {part: encoder.transform(matrix[chosen]) for part, chosen in rows.items()}
-    return Prepared(
-        repeat=repeat,
-        inputs={part: torch.from_numpy(np.ascontiguousarray(rows, np.float32)) for part, rows in encoded.items()},
-        labels={part: labels[chosen] for part, chosen in rows.items()},
-        counts=np.bincount(labels[rows["train"]], minlength=training.classes),
-        positive=training.positive,
-    )
+class Repeat:
+    """The rows of one repeat, and what has been trained on them: arms that differ after training share it."""
+
+    def __init__(self, arrays: Arrays, training: Training, repeat: int) -> None:
+        self.arrays, self.training = arrays, training
+        self.problem = problem_of(training)
+        self.prepared: Prepared
+        self.encoders: Encoders
+        self.prepared, self.encoders, self.parts = prepare(arrays, training, self.problem, repeat)
+        self.fitted: dict[str, list[Fitted]] = {}
+
+    def run(self, arm: Arm) -> dict[str, Any]:
+        """Train every try of an arm, keep the best on validation, and measure that one on test."""
+        started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
+        tries = self.tries(arm)
+        chosen = int(np.argmax([one.validation for one in tries]))
+        best, prepared = tries[chosen], self.prepared
+        return {
+            "arm": arm.name,
+            "repeat": prepared.repeat,
+            "status": "ok",
+            "reason": None,
+            "tries": [
+                {
+                    "params": dict(arm.grid[attempt]),
+                    "spec": arm.spec(attempt, prepared.counts.tolist()),
+                    "validation": one.validation,
+                }
+                for attempt, one in enumerate(tries)
+            ],
+            "chosen": chosen,
+            "epochs": best.epochs,
+            "curve": best.curve,
+            "counts": self.counts(arm, chosen),
+            "sizes": {part: len(targets) for part, targets in prepared.targets.items()},
+            "width": prepared.inputs["train"].shape[1],
+            **self.problem.measure(prepared, best.outputs, arm),
+            **self.gradient(arm, chosen, best),
+            **slices(self, best, arm),
+            "time": {
+                "train_seconds": sum(one.seconds for one in tries),
+                "total_seconds": time.perf_counter() - clock,
+                "started": started,
+            },
+        }
+
+    def tries(self, arm: Arm) -> list[Fitted]:
+        """The tries of an arm, trained once whatever is calibrated afterwards."""
+        trained = replace(arm, name="", title="", about="", calibration="none")
+        key = repr(trained)
+        if key not in self.fitted:
+            self.fitted[key] = [self.fit(trained, attempt) for attempt in range(TRIES)]
+        return self.fitted[key]
+
+    def fit(self, arm: Arm, attempt: int) -> Fitted:
+        """One try."""
+        found = seeds(self.training.seed, self.prepared.repeat, attempt)
+        if kind_of(arm) == "ensemble":
+            return self.ensemble(arm, attempt, found)
+        return self.fit_on(self.resampled(arm, found[1]), arm, attempt, found)
+
+    def fit_on(self, prepared: Prepared, arm: Arm, attempt: int, found: tuple[int, int]) -> Fitted:
+        """One model on training rows as they are given."""
+        objective = Objective(self.problem, prepared, arm, attempt)
+        scoring = Scoring(self.problem, prepared)
+        if self.training.model in TREES:
+            from lossmith.compare.models import trees
+
+            return trees.fit(prepared, scoring, objective, found, self.training.model)
+        model = build(self.training, prepared, objective.outputs, found[0])
+        return network.fit(prepared, self.training, scoring, objective, model, self.epochs(prepared, arm, found[1]))
+
+    def epochs(self, prepared: Prepared, arm: Arm, seed: int) -> network.Epochs:
+        """The batches of every epoch."""
+        targets = prepared.targets["train"]
+        size = self.training.batch_size(len(targets))
+        if kind_of(arm) != "batches":
+            return network.shuffled(len(targets), self.training, seed)
+        return itertools.islice(resampling.batches(arm.resampling, targets, size, seed), self.training.epochs)
+
+    def resampled(self, arm: Arm, seed: int) -> Prepared:
+        """The prepared rows with other training rows, made from training rows alone."""
+        targets = self.prepared.targets["train"]
+        if kind_of(arm) == "rows":
+            return self.with_rows(resampling.drawn_rows(arm.resampling, targets, seed))
+        if kind_of(arm) != "made-up rows":
+            return self.prepared
+        table = self.encoders.table
+        if table is None or self.encoders.texts:
+            raise InputError(f"{arm.resampling} makes rows up between numbers and categories, and there are texts.")
+        matrix = table.impute(self.arrays["matrix"][self.parts["train"]])
+        matrix, targets = resampling.resampled(arm.resampling, matrix, targets, table.kinds_imputed, seed)
+        inputs = torch.from_numpy(np.ascontiguousarray(table.encode(matrix), np.float32))
+        return self.with_training(inputs, targets, self.weights_beside(targets))
+
+    def with_rows(self, rows: Any) -> Prepared:
+        """The prepared rows with these of the training rows, some of them perhaps repeatedly."""
+        prepared = self.prepared
+        weights = None if prepared.weights is None else prepared.weights["train"][rows]
+        return self.with_training(prepared.inputs["train"][rows], prepared.targets["train"][rows], weights)
+
+    def with_training(self, inputs: Tensor, targets: Any, weights: Floats | None) -> Prepared:
+        """The prepared rows with another training part."""
+        prepared = self.prepared
+        return replace(
+            prepared,
+            inputs={**prepared.inputs, "train": inputs},
+            targets={**prepared.targets, "train": targets},
+            counts=self.problem.counts(targets),
+            weights=None if weights is None else {**(prepared.weights or {}), "train": weights},
+        )
+
+    def weights_beside(self, targets: Any) -> Floats | None:
+        """The weights of the training rows, and for each made-up row at the end the mean of its class."""
+        if self.prepared.weights is None:
+            return None
+        known, labels = self.prepared.weights["train"], self.prepared.targets["train"]
+        means = np.bincount(labels, known) / np.maximum(np.bincount(labels), 1)
+        return np.concatenate([known, means[targets[len(known) :]]])
+
+    def ensemble(self, arm: Arm, attempt: int, found: tuple[int, int]) -> Fitted:
+        """Several models, each on its own balanced part of the training rows; logits of their mean probability."""
+        subsets = resampling.balanced_subsets(self.prepared.targets["train"], found[1])
+        members = [self.fit_on(self.with_rows(rows), arm, attempt, found) for rows in subsets]
+        outputs = {
+            name: torch.stack([one.outputs[name].double().log_softmax(1) for one in members]).logsumexp(0).float()
+            for name in ("validation", "test")
+        }
+        score = Scoring(self.problem, self.prepared).score(outputs["validation"], "validation")
+        longest = max(members, key=lambda one: one.epochs)
+        seconds, states = sum(one.seconds for one in members), [one.state for one in members]
+        return Fitted(score, longest.epochs, longest.curve, outputs, seconds, states)
+
+    def counts(self, arm: Arm, attempt: int) -> dict[str, list[float]]:
+        """Training rows of every class as they are, as they are seen, and as the loss counts them."""
+        prepared = self.prepared
+        seen = prepared.counts.astype(float)
+        if arm.resampling != "none":
+            seen = self.seen(arm, seeds(self.training.seed, prepared.repeat, attempt)[1])
+        weight = self.problem.weight(prepared, arm, attempt)
+        by_class = None if weight is None else (weight if weight.dim() == 1 else weight[:, 1]).double().numpy()
+        effective = seen if by_class is None else by_class * seen
+        return {"train": prepared.counts.tolist(), "after": seen.tolist(), "effective": effective.tolist()}
+
+    def seen(self, arm: Arm, seed: int) -> Any:
+        """Rows of every class in one epoch of a resampling arm."""
+        targets = self.prepared.targets["train"]
+        if kind_of(arm) == "batches":
+            rows = torch.cat(next(self.epochs(self.prepared, arm, seed)))
+            return self.problem.counts(targets[rows.numpy()]).astype(float)
+        if kind_of(arm) == "ensemble":
+            subsets = resampling.balanced_subsets(targets, seed)
+            return np.mean([self.problem.counts(targets[rows]) for rows in subsets], axis=0)
+        return self.resampled(arm, seed).counts.astype(float)
+
+    def gradient(self, arm: Arm, attempt: int, best: Fitted) -> dict[str, Any]:
+        """Which classes, and rows of which difficulty, supply the gradient at the best epoch, in shares of its size."""
+        if self.training.problem not in ("binary", "multiclass") or "train" not in best.outputs:
+            return {}
+        if kind_of(arm) not in ("none", "batches"):  # the outputs are those of other rows
+            return {}
+        objective = Objective(self.problem, self.prepared, arm, attempt)
+        outputs = best.outputs["train"].clone().requires_grad_()
+        labels = torch.from_numpy(self.prepared.targets["train"])
+        torch.autograd.backward(objective(outputs, torch.arange(len(outputs))))
+        assert outputs.grad is not None
+        size = outputs.grad.abs().sum(1).double()
+        hard = 1 - outputs.detach().double().softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
+        bins = (hard * DIFFICULTIES).long().clamp(0, DIFFICULTIES - 1)
+        total = size.sum().clamp_min(1e-300)
+        shares = [torch.bincount(key, size, minlength=n) / total for key, n in ((labels, self.problem.outputs), (bins, DIFFICULTIES))]
+        return {"gradient": dict(zip(("classes", "bins"), (share.tolist() for share in shares), strict=True))}
 
 
-def run(prepared: Prepared, training: Training, arm: Arm) -> dict[str, Any]:
-    """Train every try of an arm, keep the best on validation, and measure that one on test."""
-    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    fitted = [fit(prepared, training, arm, attempt) for attempt in range(TRIES)]
-    trained = time.perf_counter() - clock
-    chosen = int(np.argmax([one.validation for one in fitted]))
-    best = fitted[chosen]
-    return {
-        "arm": arm.name,
-        "repeat": prepared.repeat,
-        "status": "ok",
-        "reason": None,
-        "tries": [
-            {
-                "params": dict(arm.grid[attempt]),
-                "spec": arm.spec(attempt, prepared.counts.tolist()),
-                "validation": one.validation,
-            }
-            for attempt, one in enumerate(fitted)
-        ],
-        "chosen": chosen,
-        "epochs": best.epochs,
-        "curve": best.curve,
-        "counts": weighted_counts(prepared, arm, chosen),
-        "sizes": {part: len(labels) for part, labels in prepared.labels.items()},
-        "width": prepared.inputs["train"].shape[1],
-        **measure(prepared, best.logits, training.metric),
-        "time": {"train_seconds": trained, "total_seconds": time.perf_counter() - clock, "started": started},
-    }
-
-
-def measure(prepared: Prepared, logits: dict[str, Tensor], metric: str) -> dict[str, Any]:
-    """Ranking, decisions and calibration on test; the tuned rule comes from validation."""
-    log_p = {part: torch.log_softmax(value.double(), dim=1).numpy() for part, value in logits.items()}
-    classes, labels = len(prepared.counts), prepared.labels["test"]
-    offsets = rules.tune(log_p["validation"], prepared.labels["validation"], metric)
-    probability = np.exp(log_p["test"])
-    decided = {"default": rules.decide(log_p["test"], np.zeros(classes)), "tuned": rules.decide(log_p["test"], offsets)}
-    return {
-        "ranking": metrics.ranking(probability, labels, classes, positive=prepared.positive),
-        "decision": {name: metrics.decision(chosen, labels, classes) for name, chosen in decided.items()},
-        "rule": {"kind": "offsets", "values": offsets.tolist()},
-        "calibration": metrics.calibration(probability, labels, classes),
-    }
-
-
-def fit(prepared: Prepared, training: Training, arm: Arm, attempt: int) -> Fitted:
-    """Train one try with early stopping on validation average precision, the same for every arm."""
-    weights_seed, order_seed = seeds(training.seed, prepared.repeat, attempt)
-    inputs, labels = prepared.inputs["train"], torch.from_numpy(prepared.labels["train"])
-    model = build_model(training, inputs.shape[1], weights_seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
-    )
-    objective = Objective(prepared, arm, attempt)
-    best = Fitted(-1.0, 0, {"loss": [], "validation": []}, {})
-    for epoch, batches in enumerate(epochs_of_batches(len(labels), training, order_seed), start=1):
-        model.train()
-        losses = []
-        for rows in batches:
-            loss = objective(model(inputs[rows]), labels[rows])
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
-            losses.append(loss.detach())
-        best.curve["loss"].append(finite(torch.stack(losses).mean(), arm, attempt, epoch))
-        best = keep_best(best, model, prepared, epoch, arm.spec(attempt))
-        if epoch - best.epochs >= training.patience:
-            break
-    return best
-
-
-def keep_best(best: Fitted, model: nn.Module, prepared: Prepared, epoch: int, loss: str) -> Fitted:
-    """Score the model on validation, and keep its logits where it is the best so far."""
-    model.eval()
-    with torch.no_grad():
-        logits = model(prepared.inputs["validation"])
-        if not bool(torch.isfinite(logits).all()):
-            raise RunFailedError(f"{loss}: the model's predictions are not finite in epoch {epoch}.")
-        value = validation_score(logits, prepared.labels["validation"], prepared.positive)
-        best.curve["validation"].append(value)
-        if value <= best.validation:
-            return best
-        return Fitted(value, epoch, best.curve, {"validation": logits, "test": model(prepared.inputs["test"])})
-
-
-def validation_score(logits: Tensor, labels: Labels, positive: int | None) -> float:
-    """Average precision of the positive class, or its mean over all classes against the rest."""
-    probability = torch.softmax(logits.double(), dim=1).numpy()
-    return metrics.average_precision(probability, labels, probability.shape[1], positive)
-
-
-class Objective:
-    """What a batch is trained on: an arm's loss with its class weights and its logit adjustment."""
-
-    def __init__(self, prepared: Prepared, arm: Arm, attempt: int) -> None:
-        self.loss = spec.create(arm.spec(attempt, prepared.counts.tolist()))
-        self.weight = class_weights(prepared, arm, attempt)
-        prior = torch.from_numpy(prepared.counts / prepared.counts.sum()).float()
-        self.shift = arm.grid[attempt]["tau"] * prior.log() if arm.adjust else None
-
-    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of one batch."""
-        if self.shift is not None:
-            logits = logits + self.shift
-        weight = None if self.weight is None else self.weight[labels]
-        loss: Tensor = self.loss(logits, labels, sample_weight=weight)
-        return loss
-
-
-def class_weights(prepared: Prepared, arm: Arm, attempt: int) -> Tensor | None:
-    """The weight of every class from the counts in training, or None."""
-    counts = torch.from_numpy(prepared.counts)
-    if arm.weighting == "balanced":
-        return lossmith.class_weight("balanced", counts).float()
-    if arm.weighting == "effective number":
-        return lossmith.effective_number(counts, beta=arm.grid[attempt]["beta"]).float()
-    return None
-
-
-def weighted_counts(prepared: Prepared, arm: Arm, attempt: int) -> dict[str, list[float]]:
-    """Training rows of every class as they are, and as the loss counts them."""
-    weight = class_weights(prepared, arm, attempt)
-    effective = prepared.counts if weight is None else weight.double().numpy() * prepared.counts
-    return {"train": prepared.counts.tolist(), "effective": effective.tolist()}
-
-
-def build_model(training: Training, width: int, seed: int) -> nn.Module:
-    """The model with its initial weights, which depend on the seed alone."""
-    torch.manual_seed(seed)
-    sizes = [width, *training.hidden]
-    hidden = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
-    return nn.Sequential(*hidden, nn.Linear(sizes[-1], training.classes))
+def kind_of(arm: Arm) -> str:
+    """What an arm's resampling changes: "none", "rows", "made-up rows", "batches" or "ensemble"."""
+    return "none" if arm.resampling == "none" else resampling.RESAMPLINGS[arm.resampling].kind
 
 
 def seeds(seed: int, repeat: int, attempt: int) -> tuple[int, int]:
     """The seeds of the initial weights and of the batch order of one try, the same for every arm."""
     weights, order = np.random.SeedSequence([seed, repeat, attempt]).generate_state(2)
     return int(weights), int(order)
-
-
-def epochs_of_batches(rows: int, training: Training, seed: int) -> Iterator[tuple[Tensor, ...]]:
-    """For every epoch the batches of row numbers, in an order that depends on the seed alone."""
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(training.epochs):
-        yield torch.split(torch.randperm(rows, generator=generator), training.batch_size(rows))
-
-
-def finite(value: Tensor, arm: Arm, attempt: int, epoch: int) -> float:
-    """The number of a loss; a run whose loss is not finite has failed."""
-    number = float(value)
-    if not np.isfinite(number):
-        raise RunFailedError(f"{arm.spec(attempt)}: the training loss is not finite in epoch {epoch}.")
-    return number

@@ -6,6 +6,7 @@ the input ends and the worker with it.
 """
 
 import json
+import math
 import os
 import queue
 import sys
@@ -19,21 +20,21 @@ import numpy as np
 from lossmith.errors import LossmithError
 
 Work = Callable[[dict[str, Any]], dict[str, Any]]
-Setup = Callable[[dict[str, Any], "np.ndarray[Any, Any]", "np.ndarray[Any, Any]"], Work]
+Arrays = dict[str, "np.ndarray[Any, Any]"]
+Setup = Callable[[dict[str, Any], Arrays], Work]
 
 
 def serve(setup: Setup) -> None:
-    """Read the header line and the two arrays, say ready, and answer tasks until the input ends."""
+    """Read the header line and the arrays, say ready, and answer tasks until the input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a user's loss prints must not get between the answers
     source = sys.stdin.buffer
     header = json.loads(source.readline())
-    matrix = receive(source, np.float64).reshape(*header["shape"])
-    labels = receive(source, np.int64)
+    arrays = {name: receive(source, *found) for name, found in header["arrays"].items()}
     tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(source, tasks), daemon=True).start()
     try:
-        work = setup(header, matrix, labels)
+        work = setup(header, arrays)
         send(answers, {"ready": True})
         while True:
             send(answers, attempt(work, tasks.get()))
@@ -43,9 +44,10 @@ def serve(setup: Setup) -> None:
         os._exit(1)
 
 
-def receive(source: IO[bytes], kind: type) -> "np.ndarray[Any, Any]":
-    """An array: the number of its bytes on a line, then the bytes."""
-    return np.frombuffer(source.read(int(source.readline())), dtype=kind)
+def receive(source: IO[bytes], kind: str, shape: list[int]) -> "np.ndarray[Any, Any]":
+    """An array of the announced kind and shape from its bytes."""
+    size = np.dtype(kind).itemsize * math.prod(shape)
+    return np.frombuffer(source.read(size), dtype=kind).reshape(shape)
 
 
 def listen(source: IO[bytes], tasks: "queue.SimpleQueue[dict[str, Any]]") -> None:
@@ -73,26 +75,36 @@ def attempt(work: Work, task: dict[str, Any]) -> dict[str, Any]:
         return {"status": "failed", "reason": reason}
 
 
-def training_setup(header: dict[str, Any], matrix: "np.ndarray[Any, Any]", labels: "np.ndarray[Any, Any]") -> Work:
+def training_setup(header: dict[str, Any], arrays: Arrays) -> Work:
     """What this worker does for a living: one arm on one repeat for each task."""
     import torch
 
     from lossmith.compare.remedies.arms import Arm
-    from lossmith.compare.runs import train
+    from lossmith.compare.runs.train import Repeat
     from lossmith.compare.settings import Training
 
     torch.set_num_threads(1)
-    training = Training(**header["training"])
-    kept: dict[int, train.Prepared] = {}
+    training = Training(**plain(header["training"]))
+    kept: dict[int, Repeat] = {}
 
     def work(task: dict[str, Any]) -> dict[str, Any]:
-        repeat = task["repeat"]
-        if repeat not in kept:
+        number = task["repeat"]
+        if number not in kept:
             kept.clear()
-            kept[repeat] = train.prepare(matrix, labels, training, repeat)
-        return train.run(kept[repeat], training, Arm(**{**task["arm"], "grid": tuple(task["arm"]["grid"])}))
+            kept[number] = Repeat(arrays, training, number)
+        return kept[number].run(Arm(**plain(task["arm"])))
 
     return work
+
+
+def plain(words: dict[str, Any]) -> dict[str, Any]:
+    """What JSON has made lists of, as the tuples that they were."""
+    return {name: tupled(value) for name, value in words.items()}
+
+
+def tupled(value: Any) -> Any:
+    """A list as a tuple, and the lists in it."""
+    return tuple(map(tupled, value)) if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

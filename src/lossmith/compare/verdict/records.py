@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from lossmith.compare.problems.asked import Path as Path
+from lossmith.compare.problems.asked import Words, metrics_of, words_of
 from lossmith.compare.remedies.arms import BASELINE as BASELINE
 from lossmith.compare.verdict.inference import Estimate, estimate
-
-Path = tuple[str, ...]
-"""Where a figure is in a record, such as ``("decision", "tuned", "macro_f1")``."""
 
 RANKING: tuple[str, ...] = ("average_precision", "roc_auc")
 CALIBRATION: tuple[str, ...] = ("log_loss", "brier", "ece")
@@ -22,7 +21,10 @@ class Runs:
     def __init__(self, results: dict[str, Any]) -> None:
         self.settings: dict[str, Any] = results["settings"]
         self.arms: list[dict[str, Any]] = results["arms"]
-        self.metric = str(self.settings.get("metric", "macro_f1"))
+        self.kind = str(results.get("task", {}).get("kind", "binary"))
+        self.words: Words = words_of(self.kind)
+        self.metric = str(self.settings.get("metric") or metrics_of(self.kind)[0])
+        self.baseline = str(self.arms[0]["name"]) if self.arms else BASELINE
         self.repeats = int(self.settings["repeats"])
         self.records = sorted(results["records"], key=lambda record: int(record["repeat"]))
         self.finished: dict[str, dict[int, dict[str, Any]]] = {arm["name"]: {} for arm in self.arms}
@@ -83,7 +85,7 @@ def dig(record: dict[str, Any], path: Path) -> Any:
     """The value at a path of keys."""
     value: Any = record
     for key in path:
-        value = value[key]
+        value = value.get(key) if isinstance(value, dict) else None  # a record of an older version may lack it
     return value
 
 

@@ -1,0 +1,193 @@
+"""The call: what is asked for, checked in the order in which it can be, before anything is written."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lossmith.compare.environment import check_extra, cores
+from lossmith.compare.runs.store import Store, folder_name
+from lossmith.compare.session import Comparison, Session
+
+if TYPE_CHECKING:
+    from lossmith.compare.data.load import Roles
+    from lossmith.compare.data.task import Task
+    from lossmith.compare.settings import Settings, Training
+
+REPORT_SECONDS = 2.0  # what the verdict and the report take, kept free at the end of a budget
+DEMO = Path(__file__).parent / "demo" / "page-blocks.csv"
+DEMO_TARGET = "block"
+Names = str | Sequence[str] | None
+
+
+def compare(data: Any, target: Names = None, **options: Any) -> Comparison:
+    """Train the same model under many losses on one table, over repeated splits, and say which loss to use.
+
+    Parameters
+    ----------
+    data
+        The path of a CSV, TSV or Parquet file, a data frame, or an array of features (then with ``y``).
+    target
+        The column to predict: classes, or numbers. Several columns, or one with a ``separator``, are labels that are
+        there or not.
+    y
+        The targets, where they are no column of ``data``.
+    task
+        ``"classification"`` or ``"regression"``, where the numbers of the target do not tell (``"auto"``).
+    losses
+        Specifications such as ``"focal(gamma=2)"`` or ``"my_losses.py:MyLoss"`` to compare with the usual loss; the
+        name of a default arm stands for that arm, ``"all"`` for every loss that fits the table. All default arms where
+        nothing is given.
+    model
+        ``"mlp"`` (the default), ``"linear"``, ``"xgboost"`` or ``"lightgbm"``.
+    repeats
+        How many splits (8); below 6 no test is possible.
+    metric
+        What decides: ``"macro_f1"`` (the default), ``"balanced_accuracy"``, ``"mcc"``, ``"accuracy"`` or ``"cost"``; of
+        numbers ``"mae"`` (the default), ``"rmse"``, ``"median_ae"``, ``"mape"`` or ``"smape"``.
+    cost
+        What wrong decisions cost, such as ``"fn=10,fp=1"``, or ``"rare=10"`` for rows of a class; then cost decides.
+    group, time, weight
+        Columns: rows of one group stay together; rows are split in the order of time; how much each row counts.
+    slices
+        Columns whose values get figures of their own in the report.
+    test
+        A second table (or its path) with the rows to be judged on in every repeat.
+    separator
+        What stands between the labels in a cell of the target.
+    text_model
+        A folder with a sentence-embedding model that reads text columns, instead of counting their words.
+    budget, timeout
+        The time for all (no limit) and for one run (an hour): seconds, or a text such as ``"10m"``.
+    out
+        The folder for the report and the finished runs; ``lossmith-report/<name of the data>-<target>`` where none
+        is given, so that a second call goes on where the first one ended.
+    seed, jobs, fresh, quiet
+        The seed (0); the number of worker processes (all cores); whether to start over; whether to show no progress.
+
+    Raises
+    ------
+    InputError
+        For anything that cannot be used, in one sentence, before anything is written.
+    KeyboardInterrupt
+        After Ctrl-C, when the partial report has been written.
+    """
+    comparison = conduct(data, target, **options)
+    if comparison.interrupted:
+        raise KeyboardInterrupt(f"stopped; the partial report is {comparison.report}")
+    return comparison
+
+
+def conduct(
+    data: Any,
+    target: Names = None,
+    *,
+    y: Any = None,
+    losses: Names = None,
+    model: str | None = None,
+    repeats: int = 8,
+    metric: str | None = None,
+    cost: str | None = None,
+    budget: str | float | None = None,
+    timeout: str | float | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    fresh: bool = False,
+    quiet: bool = False,
+    test: Any = None,
+    **roles: Any,
+) -> Comparison:
+    """As `compare`, but Ctrl-C ends in a partial `Comparison` that says so, and not in an exception."""
+    check_extra()
+    from lossmith.compare import settings as options
+    from lossmith.compare.data.load import load
+    from lossmith.compare.data.task import infer
+    from lossmith.compare.problems import problem_of
+    from lossmith.compare.problems.asked import metrics_of
+    from lossmith.compare.remedies.choice import check_arms, choose_arms
+    from lossmith.compare.runs.engine import Stop
+
+    began = time.monotonic()
+    found = roles_of(**roles)
+    waiting = {"budget": options.seconds("budget", budget), "timeout": options.seconds("timeout", timeout)}
+    task = infer(load(data, target, y, found, test))
+    costs = costs_of(cost, task)
+    settings = options.Settings(
+        kind=task.goal.kind,
+        model=model or options.DEFAULT_MODELS.get(task.inputs, "mlp"),
+        metric=metric or ("cost" if costs else metrics_of(task.goal.kind)[0]),
+        repeats=repeats,
+        seed=seed,
+        jobs=cores() if jobs is None else jobs,
+        budget=waiting["budget"],
+        timeout=waiting["timeout"] or options.RUN_TIMEOUT,
+        losses=None if not losses else [losses] if isinstance(losses, str) else [str(loss) for loss in losses],
+        costs=costs,
+    )
+    training = training_of(settings, task)
+    problem = problem_of(training)
+    arms = choose_arms(settings.losses, problem)
+    check_arms(arms, problem)
+    check_split(task, training)
+    store = Store(out if out is not None else Path("lossmith-report") / folder_name(task.source, task.target))
+    store.open()
+    limit = float("inf") if settings.budget is None else settings.budget - min(REPORT_SECONDS, settings.budget / 5)
+    return Session(settings, task, training, arms, store, Stop(began + limit), quiet).hold(fresh)
+
+
+def roles_of(**roles: Any) -> "Roles":
+    """What the columns are for; names of columns, or nothing."""
+    from lossmith.compare.data.load import Roles
+    from lossmith.compare.settings import choose
+
+    slices = roles.pop("slices", None) or ()
+    roles["slices"] = (slices,) if isinstance(slices, str) else tuple(map(str, slices))
+    found = Roles(**{name: value for name, value in roles.items() if value is not None})
+    choose("task", found.task, ("auto", "classification", "regression"))
+    return found
+
+
+def costs_of(text: str | None, task: "Task") -> dict[str, float] | None:
+    """The cost of a wrong decision on a row of each class."""
+    from lossmith.compare.remedies.rules import parse_costs
+    from lossmith.errors import InputError
+
+    if text is None:
+        return None
+    if task.goal.kind not in ("binary", "multiclass"):
+        raise InputError(f"a cost belongs to wrong classes, and this is a {task.goal.kind} task; leave it out.")
+    return dict(zip(task.classes, parse_costs(text, task.classes, task.positive), strict=True))
+
+
+def training_of(settings: "Settings", task: "Task") -> "Training":
+    """What the runs need to know."""
+    from lossmith.compare.settings import MODELS, MOST_REPEATS, Training
+
+    recipe, values = MODELS[settings.model], task.arrays["targets"]
+    return Training(
+        problem=task.goal.kind,
+        model=settings.model,
+        kinds=task.kinds,
+        texts=sum(name.startswith("text:") for name in task.arrays),
+        classes=len(task.classes),
+        positive=task.positive,
+        seed=settings.seed,
+        metric=settings.metric,
+        hidden=recipe.hidden,
+        epochs=recipe.epochs,
+        patience=recipe.patience,
+        learning_rate=recipe.learning_rate,
+        batch_sizes=recipe.batch_sizes,
+        windows=settings.repeats if "times" in task.arrays else MOST_REPEATS,
+        costs=tuple((settings.costs or {}).values()),
+        above_zero=task.goal.kind == "regression" and bool((values > 0).all()),
+        slices=task.slices,
+    )
+
+
+def check_split(task: "Task", training: "Training") -> None:
+    """Split once, so that what cannot be split is said before anything is written."""
+    from lossmith.compare.runs.prepare import splitter_of
+
+    splitter_of(task.arrays, training, task.classes).rows(0)

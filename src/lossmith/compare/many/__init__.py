@@ -1,0 +1,1 @@
+"""`lossmith bench`: the same comparison on many data sets, and what it says over all of them."""
