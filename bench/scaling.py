@@ -11,8 +11,8 @@ import heapq
 import tempfile
 from collections.abc import Sequence
 
-import lossmith.compare
 from bench.measure import table
+from lossmith.compare import compare
 from lossmith.compare.session import DEMO, DEMO_TARGET, Comparison
 
 REPEATS = 4
@@ -39,9 +39,7 @@ def makespan(durations: Sequence[float], workers: int) -> float:
 def held(repeats: int, jobs: int) -> Comparison:
     """A comparison on the demo table."""
     with tempfile.TemporaryDirectory() as folder:
-        return lossmith.compare.compare(
-            DEMO, DEMO_TARGET, losses=LOSSES, repeats=repeats, jobs=jobs, out=folder, fresh=True, quiet=True
-        )
+        return compare(DEMO, DEMO_TARGET, losses=LOSSES, repeats=repeats, jobs=jobs, out=folder, fresh=True, quiet=True)
 
 
 def wall(comparison: Comparison) -> float:

@@ -214,6 +214,34 @@ class TestSituations:
         assert "model inputs" not in report.render(found)
 
 
+class TestParts:
+    @staticmethod
+    def ids(text):
+        return set(re.findall(r'<h2 id="([a-z_-]+)"', text))
+
+    def test_numbers_have_their_own_sections_and_none_of_classes(self):
+        found = sample_results.regression(repeats=2)
+        ids = self.ids(report.render(found))
+        assert {"question-mae", "question-rmse", "points", "intervals", "slices", "learning", "times"} <= ids
+        assert not ids & {"curves", "by-class", "confusion", "calibration", "weighting", "gradient", "tradeoff"}
+        drawn = data_of(report.render(found))["figures"]
+        assert {"points-0", "points-3", "coverage", "mae-values", "rmse-differences"} <= set(drawn)
+        assert "threshold-0" not in drawn
+
+    def test_records_of_an_older_version_lack_parts_and_the_page_is_whole(self):
+        found = sample_results.make(repeats=2, **SMALL)
+        for record in found["records"]:
+            for part in ("curves", "gradient", "slices"):
+                del record[part]
+        assert not self.ids(report.render(found)) & {"curves", "thresholds", "gradient", "slices"}
+
+    def test_thresholds_are_of_two_classes_alone(self):
+        text = rendered(**BINARY)
+        assert "thresholds" in self.ids(text)
+        assert "threshold-0" in data_of(text)["figures"]
+        assert "thresholds" not in self.ids(ordinary())
+
+
 class TestClosed:
     def test_nothing_is_fetched_from_anywhere(self):
         page = Page(ordinary())

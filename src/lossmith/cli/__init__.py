@@ -26,6 +26,7 @@ from lossmith.cli.report import report
 from lossmith.cli.show import show
 
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
+SEVERAL = {"compare": ("--losses", "--target")}  # options that take several words, by command
 
 app = typer.Typer(
     name="lossmith",
@@ -53,26 +54,27 @@ def main() -> None:
 
 
 def spread(words: Sequence[str]) -> list[str]:
-    """Let one ``--losses`` take several specs, up to the next option or table.
+    """Let one ``--losses`` or ``--target`` take several words, up to the next option or table.
 
     >>> spread(["compare", "--losses", "focal", "poly", "data.csv"])
     ['compare', '--losses', 'focal', '--losses', 'poly', 'data.csv']
     """
+    several = SEVERAL.get(words[0] if words else "", ("--losses",))
     result: list[str] = []
-    taking = False
-    for word in (part for given in words for part in apart(given)):
-        taking = taking and not word.startswith("--") and not word.lower().endswith(TABLE_ENDINGS)
-        if taking and result[-1] != "--losses":
-            result.append("--losses")
+    taking = ""
+    for word in (part for given in words for part in apart(given, several)):
+        taking = "" if word.startswith("--") or word.lower().endswith(TABLE_ENDINGS) else taking
+        if taking and result[-1] != taking:
+            result.append(taking)
         result.append(word)
-        taking = taking or word == "--losses"
+        taking = word if word in several else taking
     return result
 
 
-def apart(word: str) -> list[str]:
+def apart(word: str, several: Sequence[str]) -> list[str]:
     """``--losses=focal`` as its two words, so that more may follow it; any other word as it is."""
     name, equals, value = word.partition("=")
-    return [name, value] if name == "--losses" and equals else [word]
+    return [name, value] if name in several and equals else [word]
 
 
 def show_version(asked: bool) -> None:

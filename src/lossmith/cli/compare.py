@@ -14,8 +14,16 @@ if TYPE_CHECKING:
 
 
 def compare(
-    data: Annotated[Path | None, typer.Argument(help="A CSV, TSV or Parquet file.", show_default=False)] = None,
-    target: Annotated[str | None, typer.Option(help="The column to predict.", show_default=False)] = None,
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="A CSV, TSV or Parquet file, or a folder of images.", show_default=False),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The column to predict: classes or numbers; several are labels.", metavar="COL ...", show_default=False
+        ),
+    ] = None,
     losses: Annotated[
         list[str] | None,
         typer.Option(
@@ -25,11 +33,49 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="mlp or linear.")] = "mlp",
+    model: Annotated[
+        str | None,
+        typer.Option(help="mlp, linear, xgboost or lightgbm. [default: mlp; of images cnn, of masks unet]"),
+    ] = None,
     repeats: Annotated[int, typer.Option(help="Train/validation/test splits; below 6 no test is possible.")] = 8,
     metric: Annotated[
-        str, typer.Option(help="Decision metric: macro_f1, balanced_accuracy, mcc or accuracy.")
-    ] = "macro_f1",
+        str | None,
+        typer.Option(
+            help="What decides: macro_f1, balanced_accuracy, mcc, accuracy or cost; of numbers mae, rmse, median_ae, mape "
+            "or smape. [default: macro_f1; mae]"
+        ),
+    ] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option(help="What wrong decisions cost: fn=10,fp=1, or CLASS=10,...", metavar="COSTS", show_default=False),
+    ] = None,
+    task: Annotated[str, typer.Option(help="classification or regression, where numbers do not tell.")] = "auto",
+    group: Annotated[
+        str | None, typer.Option(help="Column: its rows stay together.", metavar="COL", show_default=False)
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Column: train on the past, judge on the future.", metavar="COL", show_default=False)
+    ] = None,
+    weight: Annotated[
+        str | None, typer.Option(help="Column: how much a row counts.", metavar="COL", show_default=False)
+    ] = None,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slice", help="Column: figures for each of its values.", metavar="COL", show_default=False),
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="A table with the rows to be judged on.", show_default=False)
+    ] = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(help='What stands between several labels in a cell, such as "|".', metavar="TEXT", show_default=False),
+    ] = None,
+    text_model: Annotated[
+        Path | None, typer.Option(help="A folder with a sentence-embedding model for texts.", show_default=False)
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Height and width of images. [default: 28 or 64]", show_default=False)
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Time for everything, such as 90s, 10m or 1h30m.", show_default=False)
     ] = None,
@@ -61,11 +107,21 @@ def compare(
     try:
         comparison = conduct(
             DEMO if demo else data,
-            target or (DEMO_TARGET if demo else None),
+            target or ([DEMO_TARGET] if demo else None),
             losses=losses,
             model=model,
             repeats=repeats,
             metric=metric,
+            cost=cost,
+            task=task,
+            group=group,
+            time=time,
+            weight=weight,
+            slices=slices,
+            test=test,
+            separator=separator,
+            text_model=None if text_model is None else str(text_model),
+            size=size,
             budget=budget,
             timeout=timeout,
             out=out,

@@ -26,7 +26,8 @@ def compare(data: Any, target: Names = None, **options: Any) -> Comparison:
     Parameters
     ----------
     data
-        The path of a CSV, TSV or Parquet file, a data frame, or an array of features (then with ``y``).
+        The path of a CSV, TSV or Parquet file, a data frame, or an array of features (then with ``y``). A folder with a
+        folder of images for each class, or with ``images`` and ``masks``; a table may also name images in a column.
     target
         The column to predict: classes, or numbers. Several columns, or one with a ``separator``, are labels that are
         there or not.
@@ -39,7 +40,7 @@ def compare(data: Any, target: Names = None, **options: Any) -> Comparison:
         name of a default arm stands for that arm, ``"all"`` for every loss that fits the table. All default arms where
         nothing is given.
     model
-        ``"mlp"`` (the default), ``"linear"``, ``"xgboost"`` or ``"lightgbm"``.
+        ``"mlp"`` (the default), ``"linear"``, ``"xgboost"`` or ``"lightgbm"``; of images ``"cnn"``, of masks ``"unet"``.
     repeats
         How many splits (8); below 6 no test is possible.
     metric
@@ -55,6 +56,8 @@ def compare(data: Any, target: Names = None, **options: Any) -> Comparison:
         A second table (or its path) with the rows to be judged on in every repeat.
     separator
         What stands between the labels in a cell of the target.
+    size
+        The height and width that images are brought to (28 where they are small, else 64).
     text_model
         A folder with a sentence-embedding model that reads text columns, instead of counting their words.
     budget, timeout
@@ -96,13 +99,12 @@ def conduct(
     fresh: bool = False,
     quiet: bool = False,
     test: Any = None,
+    size: int | None = None,
     **roles: Any,
 ) -> Comparison:
     """As `compare`, but Ctrl-C ends in a partial `Comparison` that says so, and not in an exception."""
     check_extra()
     from lossmith.compare import settings as options
-    from lossmith.compare.data.load import load
-    from lossmith.compare.data.task import infer
     from lossmith.compare.problems import problem_of
     from lossmith.compare.problems.asked import metrics_of
     from lossmith.compare.remedies.choice import check_arms, choose_arms
@@ -111,10 +113,11 @@ def conduct(
     began = time.monotonic()
     found = roles_of(**roles)
     waiting = {"budget": options.seconds("budget", budget), "timeout": options.seconds("timeout", timeout)}
-    task = infer(load(data, target, y, found, test))
+    task = task_of(data, target, y, found, test, size)
     costs = costs_of(cost, task)
     settings = options.Settings(
         kind=task.goal.kind,
+        inputs=task.inputs,
         model=model or options.DEFAULT_MODELS.get(task.inputs, "mlp"),
         metric=metric or ("cost" if costs else metrics_of(task.goal.kind)[0]),
         repeats=repeats,
@@ -134,6 +137,24 @@ def conduct(
     store.open()
     limit = float("inf") if settings.budget is None else settings.budget - min(REPORT_SECONDS, settings.budget / 5)
     return Session(settings, task, training, arms, store, Stop(began + limit), quiet).hold(fresh)
+
+
+def task_of(data: Any, target: Names, y: Any, roles: "Roles", test: Any, size: int | None) -> "Task":
+    """The task that a table, its images or a folder of images poses."""
+    from lossmith.compare.data import pictures
+    from lossmith.compare.data.load import load
+    from lossmith.compare.data.task import infer
+    from lossmith.errors import InputError
+    from lossmith.files import home_expanded
+
+    if pictures.is_folder(data):
+        if target is not None or y is not None or test is not None or roles.used or roles.slices:
+            raise InputError("a folder of images brings its own classes; give no target, test table or columns with it.")
+        return pictures.of_folder(data, size)
+    table = load(data, target, y, roles, test)
+    root = home_expanded(data).parent if isinstance(data, str | Path) else Path()
+    column = pictures.image_column(table, root)
+    return infer(table) if column is None else pictures.of_column(table, column, root, size)
 
 
 def roles_of(**roles: Any) -> "Roles":

@@ -76,9 +76,10 @@ class Training:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a comparison with every default filled in; ``kind`` is the kind of the task."""
+    """The settings of a comparison with every default filled in; ``kind`` and ``inputs`` are the task's."""
 
     kind: str
+    inputs: str
     model: str
     metric: str
     repeats: int
@@ -90,7 +91,7 @@ class Settings:
     costs: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
-        choose("model", self.model, models_of(self.kind))
+        choose("model", self.model, models_of(self.inputs))
         known = metrics_of(self.kind)
         choose("metric", self.metric, ("cost", *known) if self.costs else known)
         within("repeats", self.repeats, 1, MOST_REPEATS)
@@ -122,9 +123,9 @@ STOPPING = {
 }
 
 
-def models_of(kind: str) -> tuple[str, ...]:
-    """The models that a kind of task may be compared on; images have one each."""
-    return {"images": ("cnn",), "segmentation": ("unet",)}.get(kind, (*OF_TABLES, "cnn"))
+def models_of(inputs: str) -> tuple[str, ...]:
+    """The models that an input may be compared on; images have one each."""
+    return {"images": ("cnn",), "masks": ("unet",)}.get(inputs, OF_TABLES)
 
 
 def choose(what: str, given: str, known: Sequence[str]) -> None:

@@ -27,6 +27,11 @@ class Roles:
     task: str = "auto"
     text_model: str | None = None
 
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The columns that have a role and are no features."""
+        return tuple(name for name in (self.group, self.time, self.weight) if name is not None)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -117,7 +122,7 @@ def check_target(table: Table) -> None:
 def check_roles(table: Table) -> None:
     """Columns with a role are there, and have one role each."""
     roles = table.roles
-    given = [name for name in (roles.group, roles.time, roles.weight) if name is not None]
+    given = roles.used
     for name in (*given, *roles.slices):
         check_column(table.frame, name, table.source)
     doubled = [name for name in given if name in table.targets or given.count(name) > 1]

@@ -102,17 +102,16 @@ class Task:
 def infer(table: Table) -> Task:
     """The task that a table poses, or one sentence why it poses none that can be compared."""
     roles = table.roles
-    needed = [*table.targets, *(name for name in (roles.weight, roles.group, roles.time) if name)]
+    needed = [*table.targets, *roles.used]
     if roles.separator is not None or len(table.targets) > 1:  # no label is no missing target
         needed = needed[len(table.targets) :]
     present = table.frame[needed].notna().all(axis=1).to_numpy()
     frame = table.frame.loc[present].reset_index(drop=True)
     found = goal(frame, table.targets, roles.separator, roles.task)
     arrays: Arrays = {"targets": found.values}
-    beside = {name for name in (roles.weight, roles.group, roles.time) if name}
     columns = {
         name: understood(name, frame[name], table.frame[name])
-        for name in frame.columns.drop([*table.targets, *beside])
+        for name in frame.columns.drop([*table.targets, *roles.used])
     }
     used = {name: column for name, column in columns.items() if not column.reason}
     dropped = [{"name": name, "reason": column.reason} for name, column in columns.items() if column.reason]

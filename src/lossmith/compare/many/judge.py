@@ -95,7 +95,7 @@ def ranked(matrix: Floats, names: list[str], larger: bool) -> dict[str, Any]:
         "entrants": [int(k) for k in taking] if average else [],
         "average": average,
         "datasets": len(ranks),
-        "left_out": [name for name, kept in zip(names, whole, strict=True) if not kept],
+        "left_out": [name for name, kept in zip(names, whole.tolist(), strict=True) if not kept],
         "friedman": vars(test) if test else None,
         "critical_difference": difference,
         "groups": statistics.groups(average, difference) if difference is not None else [],
@@ -110,7 +110,9 @@ def compared(
     for column, entrant in enumerate(found[1:], start=1):
         both = ~np.isnan(matrix[:, [0, column]]).any(axis=1)
         differences = matrix[both, column] - matrix[both, 0]
-        own = Counter(one.results[asked.name].get(entrant) for one, kept in zip(findings, both, strict=True) if kept)
+        own = Counter(
+            one.results[asked.name].get(entrant) for one, kept in zip(findings, both.tolist(), strict=True) if kept
+        )
         entries.append(
             {
                 "arm": entrant[0],

@@ -61,7 +61,8 @@ def changes(question: dict[str, Any], why: str) -> Table:
     """How a figure of every arm has changed."""
     metric = question["metric"]
     less = "" if question["larger"] else ", less is better"
-    caption = f"{questions.capital(questions.name(metric))}{less}; 2 minus 1, {why}. p: after Holm; unclear: it may be chance."
+    what = f"{questions.capital(questions.name(metric))}{less}; 2 minus 1, {why}."
+    caption = f"{what} p: after Holm; unclear: it may be chance."
     table = plain_table(caption, ("1", "2", "change", "95 % interval", "p"))
     table.add_column("")
     for entry in question["changes"]:
