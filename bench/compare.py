@@ -12,12 +12,12 @@ from sklearn.preprocessing import label_binarize
 
 import lossmith.compare
 from bench.measure import table
+from lossmith.compare.call import DEMO, DEMO_TARGET
 from lossmith.compare.data.load import load
 from lossmith.compare.data.task import infer
+from lossmith.compare.environment import cores
 from lossmith.compare.remedies.arms import TRIES, Arm, default_arms
 from lossmith.compare.runs import train
-from lossmith.compare.call import DEMO, DEMO_TARGET
-from lossmith.compare.environment import cores
 from lossmith.compare.settings import MODELS, Training
 
 REPEATS = 3

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from bench.measure import table
 from lossmith.compare import compare
-from lossmith.compare.session import DEMO, DEMO_TARGET, Comparison
+from lossmith.compare.call import DEMO, DEMO_TARGET
+from lossmith.compare.session import Comparison
 
 REPEATS = 4
 LOSSES = ("cross_entropy", "focal", "logit_adjusted", "balanced", "poly")

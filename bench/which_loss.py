@@ -94,10 +94,10 @@ def family(name: str) -> str:
     """What a name says of its source: its first word of letters.
 
     >>> family("yeast-2_vs_4"), family("ecoli-0-1_vs_5"), family("page-blocks0"), family("page_blocks_1_3_vs_4")
-    ('yeast', 'ecoli', 'pageblocks', 'pageblocks')
+    ('yeast', 'ecoli', 'page', 'page')
     """
-    words = re.sub(r"[-_]vs[-_].*|[-_]?\d.*", "", name.lower())
-    return re.sub(r"[^a-z]", "", words)
+    found = re.match(r"[a-z]+", name.lower())
+    return found[0] if found else name
 
 
 def tidy(features: pd.DataFrame, target: pd.Series) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from tables import COMMAND, blobs, start, without_times, write
 
 import lossmith
 from lossmith import cli
-from lossmith.compare.remedies.arms import choose_arms
+from lossmith.compare.remedies.choice import own_arm
 from lossmith.compare.runs import engine
 from lossmith.compare.session import identity
 from lossmith.errors import InputError
@@ -335,7 +335,7 @@ def test_the_function_raises_what_the_command_prints(tmp_path, monkeypatch):
 
 def test_an_edited_loss_has_another_key(tmp_path):
     (tmp_path / "mine.py").write_text(MY_LOSSES)
-    arm = choose_arms([f"{tmp_path}/mine.py:FineLoss"], 2)[1]
+    arm = own_arm(f"{tmp_path}/mine.py:FineLoss")
     before = identity(arm)
     (tmp_path / "mine.py").write_text(MY_LOSSES.replace("return -logp", "return -2 * logp", 1))
     assert identity(arm) != before

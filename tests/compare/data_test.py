@@ -2,27 +2,28 @@
 
 import datetime
 import gzip
+import json
 import pickle
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
-from tables import blobs, write
+from tables import blobs, labelled, numbers, write
 
-from lossmith.compare.data.load import load
+from lossmith.compare.data.load import Roles, load
 from lossmith.compare.data.task import infer
 from lossmith.errors import InputError
 from lossmith.table import reading
 
 
-def task_of(frame, **options):
-    return infer(load(frame, "y", **options))
+def task_of(frame, target="y", y=None, test=None, **roles):
+    return infer(load(frame, target, y, Roles(**roles), test))
 
 
-def refused(frame):
+def refused(frame, target="y", **options):
     with pytest.raises(InputError) as caught:
-        task_of(frame)
+        task_of(frame, target, **options)
     message = str(caught.value)
     assert "\n" not in message
     assert message.endswith((".", "?"))
@@ -166,9 +167,8 @@ def test_targets_that_cannot_be_used_are_refused():
         load(np.zeros(3), None, [0, 1, 0])
     assert "one class only" in refused(frame.assign(y="same"))
     assert 'class "rare" of target "y" has 4 rows' in refused(frame.assign(y=["rare"] * 4 + ["often"] * 116))
-    assert "regression" in refused(frame.assign(y=np.linspace(0, 1, 120)))
-    assert "regression" in refused(frame.assign(y=np.arange(120)))
-    assert "more than the" not in refused(frame.assign(y=[f"v{row}" for row in range(120)]))
+    assert "has 300 distinct values; a class is needed" in refused(blobs(300).assign(y=[f"v{row}" for row in range(300)]))
+    assert "needs at least 5" in refused(frame.assign(y=[f"v{row}" for row in range(120)]))
 
 
 def test_values_that_cannot_be_used_are_refused():
@@ -358,3 +358,131 @@ def test_paths_know_home_and_no_urls(tmp_path, monkeypatch):
         reading.read_table("https://example.org/one.csv")
     with pytest.raises(InputError, match=r"nofile.csv does not exist; check"):
         reading.read_table(tmp_path / "nofile.csv")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.linspace(0, 1, 120), "regression"),
+        (np.arange(120), "regression"),
+        (np.arange(120) % 50, "multiclass"),
+        (np.arange(120) % 51 + 0.0, "regression"),
+        (np.arange(120) % 20 / 2, "multiclass"),
+        (np.arange(120) % 21 / 2, "regression"),
+        ([0.5, 1.5] * 60, "binary"),
+    ],
+)
+def test_numbers_are_amounts_where_they_are_many_or_hardly_repeat(values, kind, monkeypatch):
+    from lossmith.compare.data import target
+
+    monkeypatch.setattr(target, "NEEDED_ROWS", 2)  # else 120 rows hold no 50 classes
+    assert task_of(blobs().assign(y=values)).goal.kind == kind
+
+
+def test_the_target_of_a_regression_is_kept_as_it_is():
+    frame = numbers()
+    task = task_of(frame)
+    assert (task.goal.kind, task.classes, task.counts, task.positive) == ("regression", [], [], None)
+    assert task.labels.dtype == np.float64
+    np.testing.assert_array_equal(task.labels, frame["y"])
+    assert "should differ little" in task.notes[0]
+    far = task_of(frame.assign(y=frame["y"].where(frame.index > 2, 500)))
+    assert far.notes[0].startswith("3 targets (2 %) lie more than 3 quartile distances")
+
+
+def test_the_task_says_what_numbers_are_where_they_do_not_tell():
+    few = blobs().assign(y=np.arange(120) % 7)
+    assert (task_of(few).goal.kind, task_of(few, task="regression").goal.kind) == ("multiclass", "regression")
+    many = blobs(300).assign(y=np.arange(300) % 55)
+    assert task_of(many).goal.kind == "regression"
+    assert task_of(many, task="classification").counts == [6] * 25 + [5] * 30
+    assert "holds words; a regression needs numbers" in refused(blobs(), task="regression")
+    assert "there is nothing to predict" in refused(blobs().assign(y=7.0), task="regression")
+    assert "a regression needs at least 30" in refused(numbers(29))
+
+
+def test_several_targets_are_labels():
+    frame = labelled()
+    task = task_of(frame, ["l0", "l1", "l2"])
+    assert (task.goal.kind, task.classes, task.positive) == ("multilabel", ["l0", "l1", "l2"], None)
+    assert task.labels.dtype == np.int8
+    np.testing.assert_array_equal(task.labels, frame[["l0", "l1", "l2"]])
+    assert task.counts == frame[["l0", "l1", "l2"]].sum().tolist()
+    assert task.target == "l0, l1, l2"
+    assert [feature["name"] for feature in task.features] == ["a", "b"]
+    words = task_of(frame.assign(l1=np.where(frame["l1"], "yes", "no")), ["l0", "l1", "l2"])
+    np.testing.assert_array_equal(words.labels, task.labels)
+
+
+def test_a_separator_makes_labels_of_one_column():
+    cells = ["red|green", "green", "", None, "red | blue", "blue"] * 20
+    task = task_of(blobs().assign(y=cells), separator="|")
+    assert (task.goal.kind, task.classes, task.dropped_rows) == ("multilabel", ["blue", "green", "red"], 0)
+    assert task.labels[:6].tolist() == [[0, 1, 1], [0, 1, 0], [0, 0, 0], [0, 0, 0], [1, 0, 1], [1, 0, 0]]
+
+
+def test_labels_that_cannot_be_used_are_refused():
+    frame = labelled()
+    assert "each of several targets is a label of 0 and 1" in refused(frame, ["l0", "a"])
+    assert 'label "l0": 4 of 150 rows has it; 5 are needed' in refused(frame.assign(l0=frame.index < 4), ["l0", "l1"])
+    assert 'label "l0": 1 of 150 rows lacks it' in refused(frame.assign(l0=frame.index > 0), ["l0", "l1"])
+    assert "the targets have 1 labels; 2 to 200" in refused(blobs().assign(y=["x", ""] * 60), separator="|")
+    assert "a target is given twice" in refused(frame, ["l0", "l0"])
+    assert "give one target for a regression" in refused(frame, ["l0", "l1"], task="regression")
+    assert "give one target with it" in refused(frame, ["l0", "l1"], separator="|")
+
+
+def test_texts_travel_beside_the_matrix():
+    texts = [f"the {word} number {row} was late again" for row, word in enumerate(["train", "bus", "tram"] * 40)]
+    task = task_of(blobs().assign(remark=texts))
+    assert {feature["name"]: feature["kind"] for feature in task.features}["remark"] == "text"
+    assert json.loads(task.arrays["text:0"].tobytes()) == texts
+    assert task.matrix.shape == (120, 3)
+    alone = task_of(pd.DataFrame({"remark": texts, "y": blobs()["y"]}))
+    assert alone.matrix.shape == (120, 0)
+    assert alone.digest() != task_of(pd.DataFrame({"remark": texts[::-1], "y": blobs()["y"]})).digest()
+
+
+def test_columns_with_a_role_are_no_features():
+    rows = np.arange(120)
+    days = pd.Timestamp("2024-01-31") + pd.to_timedelta(rows[::-1], unit="D")
+    frame = blobs().assign(count=1.0 + rows % 3, team=[f"t{row % 7}" for row in rows], day=days)
+    task = task_of(frame, weight="count", group="team", time="day")
+    assert [feature["name"] for feature in task.features] == ["a", "b", "word"]
+    np.testing.assert_allclose(task.arrays["weights"], frame["count"] / 2)
+    assert task.arrays["groups"].tolist() == (rows % 7).tolist()
+    assert np.diff(task.arrays["times"]).tolist() == [-1.0] * 119
+    frame.loc[4, "count"] = np.nan
+    assert task_of(frame, weight="count").dropped_rows == 1
+    assert task.digest() != task_of(frame, group="team", time="day").digest()
+
+
+def test_roles_that_cannot_be_are_refused():
+    frame = blobs().assign(w=1.0)
+    assert "must hold a weight above 0 in every row" in refused(frame.assign(w=0.0), weight="w")
+    assert "must hold a weight above 0 in every row" in refused(frame, weight="word")
+    assert 'no column "W"; did you mean "w"' in refused(frame, weight="W")
+    assert "is given two roles" in refused(frame, weight="w", group="w")
+    assert "is given two roles" in refused(frame, group="y")
+    assert "holds neither dates" in refused(frame, time="word")
+    assert "both say which rows are for test" in refused(frame, time="w", test=frame)
+
+
+def test_slices_are_coded_by_how_often_a_value_is_there():
+    frame = blobs().assign(place=["x", "x", "y", None] * 30)
+    task = task_of(frame, slices=("place", "word"))
+    assert task.slices[0] == ("place", ("x", "missing", "y")) or task.slices[0] == ("place", ("x", "y", "missing"))
+    name, values = task.slices[0]
+    assert [values[code] for code in task.arrays["slices"][:4, 0]] == ["x", "x", "y", "missing"]
+    assert name in [feature["name"] for feature in task.features]  # a slice is still a feature
+
+
+def test_given_test_rows_stand_behind_the_others():
+    task = task_of(blobs(120), test=blobs(60, seed=1))
+    assert task.arrays["test"].tolist() == [False] * 120 + [True] * 60
+    assert task.matrix[120:, 0].tolist() == blobs(60, seed=1)["a"].tolist()
+    lacking = blobs(60, seed=1)
+    lacking.loc[2, "y"] = None
+    assert task_of(blobs(120), test=lacking).arrays["test"].sum() == 59
+    assert 'column "word" is in one of the two tables only' in refused(blobs(), test=blobs().drop(columns="word"))
+    assert 'column "a" holds words in the test table' in refused(blobs(), test=blobs().assign(a="x"))

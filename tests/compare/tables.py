@@ -2,11 +2,16 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from lossmith.compare.call import training_of
+from lossmith.compare.problems.asked import metrics_of
+from lossmith.compare.settings import Settings, Training
 
 # A shell without job control starts what runs in the background deaf to Ctrl-C, and children inherit that.
 HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
@@ -26,6 +31,38 @@ def blobs(rows: int = 120, classes: int = 2, seed: int = 0) -> pd.DataFrame:
             "y": np.array(["no", "yes", "maybe"])[labels],
         }
     )
+
+
+def numbers(rows: int = 150, seed: int = 0, noise: float = 0.3) -> pd.DataFrame:
+    """A table whose number ``y`` follows ``a``; all numbers are around 10."""
+    generator = np.random.default_rng(seed)
+    a = generator.normal(size=rows)
+    return pd.DataFrame(
+        {
+            "a": a.round(3),
+            "b": generator.normal(size=rows).round(3),
+            "word": generator.choice(["red", "green"], rows),
+            "y": (10 + 2 * a + noise * generator.normal(size=rows)).round(3),
+        }
+    )
+
+
+def labelled(rows: int = 150, labels: int = 3, seed: int = 0) -> pd.DataFrame:
+    """A table with labels ``l0``, ``l1`` .. that are rarer and follow ``a`` less the later they are."""
+    generator = np.random.default_rng(seed)
+    a = generator.normal(size=rows)
+    frame = pd.DataFrame({"a": a.round(3), "b": generator.normal(size=rows).round(3)})
+    columns = {f"l{k}": (a + k * generator.normal(size=rows) > 0.5 + 0.5 * k).astype(int) for k in range(labels)}
+    return frame.assign(**columns)
+
+
+def training(task: Any, **options: Any) -> Training:
+    """The training that the command line would ask for, with few epochs of a small network."""
+    chosen = {"model": "mlp", "metric": metrics_of(task.goal.kind)[0], "seed": 0, "repeats": 8, "costs": None}
+    chosen |= {name: options.pop(name) for name in list(options) if name in chosen}
+    settings = Settings(kind=task.goal.kind, inputs=task.inputs, jobs=1, budget=None, timeout=60.0, losses=None, **chosen)
+    found = training_of(settings, task)
+    return replace(found, **{"hidden": (8,) if found.hidden else (), "epochs": 3, **options})
 
 
 def write(folder: Path, frame: pd.DataFrame, name: str = "table.csv") -> Path:

@@ -41,20 +41,23 @@ def compare(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="What decides: macro_f1, balanced_accuracy, mcc, accuracy or cost; of numbers mae, rmse, median_ae, mape "
-            "or smape. [default: macro_f1; mae]"
+            help="What decides: macro_f1, balanced_accuracy, mcc, accuracy or cost; of numbers mae, rmse, median_ae, "
+            "mape or smape. [default: macro_f1; mae]"
         ),
     ] = None,
     cost: Annotated[
         str | None,
-        typer.Option(help="What wrong decisions cost: fn=10,fp=1, or CLASS=10,...", metavar="COSTS", show_default=False),
+        typer.Option(
+            help="What wrong decisions cost: fn=10,fp=1, or CLASS=10,...", metavar="COSTS", show_default=False
+        ),
     ] = None,
     task: Annotated[str, typer.Option(help="classification or regression, where numbers do not tell.")] = "auto",
     group: Annotated[
         str | None, typer.Option(help="Column: its rows stay together.", metavar="COL", show_default=False)
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="Column: train on the past, judge on the future.", metavar="COL", show_default=False)
+        str | None,
+        typer.Option(help="Column: train on the past, judge on the future.", metavar="COL", show_default=False),
     ] = None,
     weight: Annotated[
         str | None, typer.Option(help="Column: how much a row counts.", metavar="COL", show_default=False)
@@ -68,7 +71,9 @@ def compare(
     ] = None,
     separator: Annotated[
         str | None,
-        typer.Option(help='What stands between several labels in a cell, such as "|".', metavar="TEXT", show_default=False),
+        typer.Option(
+            help='What stands between several labels in a cell, such as "|".', metavar="TEXT", show_default=False
+        ),
     ] = None,
     text_model: Annotated[
         Path | None, typer.Option(help="A folder with a sentence-embedding model for texts.", show_default=False)
@@ -98,9 +103,9 @@ def compare(
     A second call with the same data and settings goes on where the first one ended. Exit codes: 0 done, 1 no run
     succeeded, 2 something given cannot be used (nothing is written), 130 interrupted (the report is partial).
     """
+    from lossmith.compare.call import DEMO, DEMO_TARGET, conduct
     from lossmith.compare.runs.engine import EngineError
     from lossmith.compare.runs.store import StoreError
-    from lossmith.compare.call import DEMO, DEMO_TARGET, conduct
 
     if demo == (data is not None):
         raise InputError("give one table (CSV, TSV or Parquet) and its --target, or --demo.")

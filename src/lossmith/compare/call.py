@@ -40,7 +40,7 @@ def compare(data: Any, target: Names = None, **options: Any) -> Comparison:
         name of a default arm stands for that arm, ``"all"`` for every loss that fits the table. All default arms where
         nothing is given.
     model
-        ``"mlp"`` (the default), ``"linear"``, ``"xgboost"`` or ``"lightgbm"``; of images ``"cnn"``, of masks ``"unet"``.
+        ``"mlp"`` (the default), ``"linear"``, ``"xgboost"``, ``"lightgbm"``; ``"cnn"`` of images, ``"unet"`` of masks.
     repeats
         How many splits (8); below 6 no test is possible.
     metric
@@ -149,7 +149,9 @@ def task_of(data: Any, target: Names, y: Any, roles: "Roles", test: Any, size: i
 
     if pictures.is_folder(data):
         if target is not None or y is not None or test is not None or roles.used or roles.slices:
-            raise InputError("a folder of images brings its own classes; give no target, test table or columns with it.")
+            raise InputError(
+                "a folder of images brings its own classes; give no target, test table or columns with it."
+            )
         return pictures.of_folder(data, size)
     table = load(data, target, y, roles, test)
     root = home_expanded(data).parent if isinstance(data, str | Path) else Path()

@@ -46,7 +46,7 @@ RUN_TIMEOUT = 3600.0
 class Training:
     """All that a run depends on beside the rows, its arm and its repeat.
 
-    ``windows`` is the number of windows of a split by time, which alone depends on the repeats; else it is ``MOST_REPEATS``.
+    ``windows`` is the number of windows of a split by time, which alone depends on the repeats; else ``MOST_REPEATS``.
     """
 
     problem: str

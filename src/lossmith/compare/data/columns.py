@@ -1,7 +1,8 @@
 """The kind of every column, and the numbers that it becomes by rules that look at one cell at a time.
 
 A date's parts, a category's number: nothing of it is learnt. Everything that *is* learnt from the data happens in
-``features`` and ``text``, on the training rows alone.
+``features`` and ``text``, on the training rows alone. What a column is, is decided once (`decided`) and can be applied
+to other cells (`applied`), such as those that a saved model is to predict from.
 """
 
 import re
@@ -30,21 +31,32 @@ FEWEST_AMOUNTS = 20
 Floats = NDArray[np.float64]
 
 
-class Part(NamedTuple):
-    """One column of the matrix: the table's column itself, or a part of a date; ``names`` are those of categories."""
+class Known(NamedTuple):
+    """What a column is: its kind, and the ``names`` of its categories or of the parts of its dates."""
 
-    kind: str  # "number" or "category"
-    values: Floats
+    kind: str  # "boolean", "numeric", "date", "text" or "categorical"
     names: tuple[str, ...] = ()
 
 
-class Column(NamedTuple):
-    """What became of a column: its kind and its parts, or its texts, or the ``reason`` why it is left out."""
+class Part(NamedTuple):
+    """One column of the matrix: the table's column itself, or a part of a date."""
 
-    kind: str
+    kind: str  # "number" or "category"
+    values: Floats
+
+
+class Column(NamedTuple):
+    """What became of a column: what it is and its parts, or its texts, or the ``reason`` why it is left out."""
+
+    known: Known
     parts: list[Part]
     reason: str = ""
     texts: list[str] | None = None
+
+    @property
+    def kind(self) -> str:
+        """What kind of column it is; nothing where it is left out."""
+        return self.known.kind
 
 
 def understood(name: str, column: pd.Series, whole: pd.Series) -> Column:
@@ -52,28 +64,72 @@ def understood(name: str, column: pd.Series, whole: pd.Series) -> Column:
 
     ``whole`` has the rows without a target too, which a running number counts.
     """
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
+    column = plain(column)
+    known = decided(name, column, whole)
+    return Column(Known(""), [], known) if isinstance(known, str) else applied(known, name, column)
+
+
+def plain(column: pd.Series) -> pd.Series:
+    """The cells themselves, where pandas keeps numbers of categories."""
+    return column.astype(column.cat.categories.dtype) if isinstance(column.dtype, pd.CategoricalDtype) else column
+
+
+def decided(name: str, column: pd.Series, whole: pd.Series) -> Known | str:
+    """What a column is, or the reason why it is left out."""
     if column.nunique(dropna=False) == 1:
-        return Column("", [], "constant: the same value in every row")
+        return "constant: the same value in every row"
     if is_boolean(column):
-        return Column("boolean", [Part("number", floats(column))])
+        return Known("boolean")
     if is_number(column):
-        reason = number_id(name, whole)
-        return Column("numeric", [] if reason else [Part("number", checked(name, floats(column)))], reason)
+        return number_id(name, whole) or Known("numeric")
     dates = as_dates(column)
     if dates is not None:
-        return Column("date", date_parts(dates))
-    text = column.astype(str).where(column.notna())
+        return Known("date", differing(date_parts(dates)))
+    text = words(column)
     present = text.dropna()
     if is_text(text):
-        return Column("text", [], texts=text.fillna("").tolist())
+        return Known("text")
     if len(present) >= FEWEST_ROWS_OF_AN_ID and present.is_unique:
-        return Column("", [], text_id(present))
+        return text_id(present)
     refuse_stray_words(name, present)
-    codes, names = pd.factorize(text, sort=True)
-    category = Part("category", np.where(codes < 0, np.nan, codes), tuple(map(str, names)))
-    return Column("categorical", [category])
+    return Known("categorical", tuple(sorted(present.unique())))
+
+
+def applied(known: Known, name: str, column: pd.Series) -> Column:
+    """What becomes of cells of a column that is known; a word that is no known category has the number after theirs.
+
+    Raises `InputError` where the cells are of another kind.
+    """
+    if known.kind in ("text", "categorical"):
+        text = words(column)
+        if known.kind == "text":
+            return Column(known, [], texts=text.fillna("").tolist())
+        codes = pd.Index(known.names, dtype="object").get_indexer(text.astype("object"))
+        codes = np.where(codes < 0, len(known.names), codes)
+        return Column(known, [Part("category", np.where(text.isna(), np.nan, codes))])
+    if known.kind == "date":
+        dates = as_dates(column)
+        if dates is None:
+            raise of_another_kind(name, "dates (YYYY-MM-DD)", column)
+        parts = date_parts(dates)
+        return Column(known, [Part("number", parts[part]) for part in known.names])
+    fits = is_boolean if known.kind == "boolean" else is_number
+    if column.notna().any() and not fits(column):
+        raise of_another_kind(name, "truth values" if known.kind == "boolean" else "numbers", column)
+    return Column(known, [Part("number", checked(name, floats(column)))])
+
+
+def of_another_kind(name: str, wanted: str, column: pd.Series) -> InputError:
+    """The one sentence about cells that a known column cannot have."""
+    present = column.dropna()
+    odd = present[pd.to_numeric(present.astype(str), errors="coerce").isna()] if wanted == "numbers" else present
+    example = quote((odd if len(odd) else present).iloc[0])
+    return InputError(f"column {quote(name)} must hold {wanted}, and holds {example}; correct it or leave it empty.")
+
+
+def words(column: pd.Series) -> pd.Series:
+    """Cells as texts; what is missing stays so."""
+    return column.astype(str).where(column.notna())
 
 
 def is_boolean(column: pd.Series) -> bool:
@@ -158,11 +214,14 @@ def as_dates(column: pd.Series) -> pd.Series | None:
     return dates if dates.notna().sum() == len(present) else None
 
 
-def date_parts(dates: pd.Series) -> list[Part]:
-    """Days since 1970 for the trend, and the month, weekday and hour where they differ at all."""
+def date_parts(dates: pd.Series) -> dict[str, Floats]:
+    """Days since 1970 for the trend, and the month, weekday and hour."""
     days = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
-    numbers = [days, dates.dt.month, dates.dt.day_of_week, dates.dt.hour]
-    arrays = [part.to_numpy(dtype="float64", na_value=np.nan) for part in numbers]
-    return [Part("number", array) for array in arrays if len(np.unique(array[~np.isnan(array)])) > 1] or [
-        Part("number", arrays[0])
-    ]
+    numbers = {"days": days, "month": dates.dt.month, "weekday": dates.dt.day_of_week, "hour": dates.dt.hour}
+    return {name: part.to_numpy(dtype="float64", na_value=np.nan) for name, part in numbers.items()}
+
+
+def differing(parts: dict[str, Floats]) -> tuple[str, ...]:
+    """The parts of dates that differ at all; the first where none does."""
+    found = tuple(name for name, values in parts.items() if len(np.unique(values[~np.isnan(values)])) > 1)
+    return found or tuple(parts)[:1]

@@ -35,7 +35,7 @@ class Roles:
 
 @dataclass(frozen=True)
 class Table:
-    """What was given: a frame with unique text names for its columns, what they are for, and which rows are for test."""
+    """What was given: a frame with unique names of columns, what these are for, and which rows are for test."""
 
     frame: pd.DataFrame
     targets: tuple[str, ...]

@@ -30,7 +30,9 @@ def of_folder(path: str | Path, size: int | None) -> Task:
     positive = int(counts[1] <= counts[0]) if len(classes) == 2 else None
     kind = "segmentation" if masks else "binary" if len(classes) == 2 else "multiclass"
     found = Goal(kind, images.targets, classes, counts.tolist(), positive)
-    return task_of(images.pixels, found, clean(home_expanded(path).resolve().name), "mask" if masks else "folder", images)
+    return task_of(
+        images.pixels, found, clean(home_expanded(path).resolve().name), "mask" if masks else "folder", images
+    )
 
 
 def image_column(table: Table, root: Path) -> str | None:

@@ -107,7 +107,9 @@ def presence(name: str, column: pd.Series) -> NDArray[np.bool_]:
     """A column of two values as absence and presence: 1, true, yes, or the later of two words."""
     values = sorted(column.dropna().unique(), key=str)
     if len(values) > 2:
-        raise InputError(f"target {quote(name)} has {len(values):,} values; each of several targets is a label of 0 and 1.")
+        raise InputError(
+            f"target {quote(name)} has {len(values):,} values; each of several targets is a label of 0 and 1."
+        )
     found: NDArray[np.bool_] = (column == (values[-1] if values else 1)).to_numpy(dtype=bool)
     return found
 
@@ -118,10 +120,8 @@ def check_labels(names: list[str], counts: NDArray[np.int64], rows: int) -> None
         raise InputError(f"the targets have {len(names)} labels; 2 to {MAX_LABELS} are accepted.")
     for name, count in zip(names, counts, strict=True):
         if min(count, rows - count) < NEEDED_ROWS:
-            where = "has" if count < NEEDED_ROWS else "lacks"
-            raise InputError(
-                f"label {quote(name)}: {min(count, rows - count)} of {rows:,} rows {where} it; {NEEDED_ROWS} are needed."
-            )
+            few, verb = min(count, rows - count), "has" if count < NEEDED_ROWS else "lacks"
+            raise InputError(f"label {quote(name)}: {few} of {rows:,} rows {verb} it; {NEEDED_ROWS} are needed.")
 
 
 def refuse_twins(column: pd.Series, target: str) -> None:
@@ -145,5 +145,3 @@ def check_counts(target: str, classes: list[str], counts: NDArray[np.int64]) -> 
             f"class {quote(classes[smallest])} of target {quote(target)} has {rows}, but every class needs at least "
             f"{NEEDED_ROWS} to be in training, validation and test; merge it with another class or remove it."
         )
-
-

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lossmith.compare.data.columns import Column, Part, as_dates, floats, understood
+from lossmith.compare.data.columns import Column, Known, Part, as_dates, floats, understood
 from lossmith.compare.data.load import Table
 from lossmith.compare.data.target import Goal, goal
 from lossmith.compare.data.text import embedded
@@ -27,7 +28,8 @@ class Task:
     """What is predicted from what, as arrays for the workers and as words for people.
 
     ``arrays`` has "targets" and "matrix" (float64 [N, columns]), or "images"; "text:0" and so on are JSON lists of
-    texts; "weights", "groups", "times", "test" and "slices" are there where they were asked for.
+    texts; "weights", "groups", "times", "test" and "slices" are there where they were asked for. ``columns`` are what
+    the features are, and ``origin`` is where they came from: both for what reads such a table again.
     """
 
     source: str
@@ -40,6 +42,8 @@ class Task:
     dropped_rows: int = 0
     slices: tuple[tuple[str, tuple[str, ...]], ...] = ()
     notes: list[str] = field(default_factory=list)
+    columns: dict[str, Known] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
 
     @property
     def inputs(self) -> str:
@@ -87,6 +91,7 @@ class Task:
             "features": self.features,
             "dropped": self.dropped,
             "notes": self.notes,
+            "origin": self.origin,
             "digest": self.digest(),
         }
 
@@ -118,28 +123,37 @@ def infer(table: Table) -> Task:
     if not used:
         reasons = "; ".join(f"{quote(column['name'])}: {column['reason']}" for column in dropped[:3])
         raise InputError(f"{clean(table.source)} has no usable feature column ({reasons}).")
-    parts = [part for column in used.values() for part in column.parts]
-    parts += text_arrays(used, arrays, roles.text_model)
-    arrays["matrix"] = np.column_stack([part.values for part in parts]) if parts else np.zeros((len(frame), 0))
-    arrays |= role_arrays(table, frame, present)
+    inputs, kinds = inputs_of(used, len(frame), roles.text_model)
+    arrays |= inputs | role_arrays(table, frame, present)
     return Task(
         source=table.source,
         target=table.target,
         goal=found,
         arrays=arrays,
-        kinds=tuple(part.kind for part in parts),
+        kinds=kinds,
         features=[
-            {"name": name, "kind": column.kind, "missing": int(frame[name].isna().sum())} for name, column in used.items()
+            {"name": name, "kind": column.kind, "missing": int(frame[name].isna().sum())}
+            for name, column in used.items()
         ],
         dropped=dropped,
         dropped_rows=int((~present).sum()),
         slices=sliced(table, frame, arrays),
         notes=diagnosis(found),
+        columns={name: column.known for name, column in used.items()},
     )
 
 
-def text_arrays(used: dict[str, Column], arrays: Arrays, model: str | None) -> list[Part]:
-    """Texts as JSON beside the matrix, or as columns of it where a sentence model, which learns nothing here, reads them."""
+def inputs_of(used: Mapping[str, Column], rows: int, text_model: str | None) -> tuple[Arrays, tuple[str, ...]]:
+    """The matrix of columns and the texts beside it, and the kind of every column of the matrix."""
+    arrays: Arrays = {}
+    parts = [part for column in used.values() for part in column.parts]
+    parts += text_arrays(used, arrays, text_model)
+    arrays["matrix"] = np.column_stack([part.values for part in parts]) if parts else np.zeros((rows, 0))
+    return arrays, tuple(part.kind for part in parts)
+
+
+def text_arrays(used: Mapping[str, Column], arrays: Arrays, model: str | None) -> list[Part]:
+    """Texts as JSON beside the matrix, or as columns of it where a sentence model reads them, which learns nothing."""
     texts = [column.texts for column in used.values() if column.texts is not None]
     if model is not None:
         return [Part("number", column) for text in texts for column in embedded(text, model).T]
@@ -179,10 +193,14 @@ def times_of(column: pd.Series, name: str) -> NDArray[np.float64]:
     """Numbers, or dates as days."""
     dates = as_dates(column)
     if dates is not None:
-        days: NDArray[np.float64] = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(dtype="float64")
+        days: NDArray[np.float64] = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(
+            dtype="float64"
+        )
         return days
     if not pd.api.types.is_numeric_dtype(column.dtype):
-        raise InputError(f"column {quote(name)} holds neither dates (YYYY-MM-DD) nor numbers, so it gives no order in time.")
+        raise InputError(
+            f"column {quote(name)} holds neither dates (YYYY-MM-DD) nor numbers, so it gives no order in time."
+        )
     return floats(column)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lossmith.compare.many import statistics, wording
 from lossmith.compare.many.findings import Entrant, Finding, entrants, word
@@ -86,7 +87,7 @@ def ranked(matrix: Floats, names: list[str], larger: bool) -> dict[str, Any]:
     """Average ranks with Friedman's test and Nemenyi's difference, over the data sets that have all these entrants."""
     there = ~np.isnan(matrix)
     taking = np.flatnonzero(there.mean(axis=0) >= WIDESPREAD) if len(matrix) else np.arange(0)
-    whole = there[:, taking].all(axis=1)
+    whole: NDArray[np.bool_] = np.all(there[:, taking], axis=1)
     ranks = statistics.ranks(matrix[whole][:, taking], larger) if whole.any() and len(taking) else np.empty((0, 0))
     average = [float(value) for value in ranks.mean(axis=0)] if len(ranks) else []
     test = statistics.friedman(matrix[whole][:, taking]) if average else None
@@ -95,7 +96,7 @@ def ranked(matrix: Floats, names: list[str], larger: bool) -> dict[str, Any]:
         "entrants": [int(k) for k in taking] if average else [],
         "average": average,
         "datasets": len(ranks),
-        "left_out": [name for name, kept in zip(names, whole.tolist(), strict=True) if not kept],
+        "left_out": [name for name, kept in zip(names, whole, strict=True) if not kept],
         "friedman": vars(test) if test else None,
         "critical_difference": difference,
         "groups": statistics.groups(average, difference) if difference is not None else [],
@@ -108,11 +109,9 @@ def compared(
     """Every entrant against the first, adjusted together."""
     entries = []
     for column, entrant in enumerate(found[1:], start=1):
-        both = ~np.isnan(matrix[:, [0, column]]).any(axis=1)
+        both: NDArray[np.bool_] = ~np.isnan(matrix[:, 0]) & ~np.isnan(matrix[:, column])
         differences = matrix[both, column] - matrix[both, 0]
-        own = Counter(
-            one.results[asked.name].get(entrant) for one, kept in zip(findings, both.tolist(), strict=True) if kept
-        )
+        own = Counter(one.results[asked.name].get(entrant) for one, kept in zip(findings, both, strict=True) if kept)
         entries.append(
             {
                 "arm": entrant[0],

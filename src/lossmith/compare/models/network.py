@@ -114,8 +114,6 @@ def shuffled(rows: int, training: Training, seed: int) -> Epochs:
         yield torch.split(torch.randperm(rows, generator=generator), training.batch_size(rows))
 
 
-
-
 class Offset(nn.Module):
     """Adds a constant: where the outputs of a regression start."""
 

@@ -7,7 +7,19 @@ Path = tuple[str, ...]
 
 KINDS = ("binary", "multiclass", "multilabel", "segmentation", "regression")
 LESS_IS_BETTER = frozenset(
-    ["log_loss", "brier", "ece", "mae", "rmse", "median_ae", "mape", "smape", "interval_width", "conformal_width", "cost"]
+    [
+        "log_loss",
+        "brier",
+        "ece",
+        "mae",
+        "rmse",
+        "median_ae",
+        "mape",
+        "smape",
+        "interval_width",
+        "conformal_width",
+        "cost",
+    ]
 )
 
 DECISIONS = ("macro_f1", "balanced_accuracy", "mcc", "accuracy")
@@ -107,7 +119,11 @@ def questions(kind: str, metric: str) -> tuple[Asked, ...]:
 
 PLAIN_ERRORS = {
     "mae": ("Typical error", "has a smaller mean error", "has a larger mean error"),
-    "rmse": ("Large errors", "has smaller errors where large ones count most", "has larger errors where they count most"),
+    "rmse": (
+        "Large errors",
+        "has smaller errors where large ones count most",
+        "has larger errors where they count most",
+    ),
     "median_ae": ("Error in the middle", "has a smaller median error", "has a larger median error"),
     "mape": ("Relative error", "has a smaller percentage error", "has a larger percentage error"),
     "smape": ("Relative error", "has a smaller percentage error", "has a larger percentage error"),

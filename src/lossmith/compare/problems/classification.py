@@ -106,7 +106,10 @@ class Classification(Problem):
         metric = rules.metric_of(self.training.metric, self.training.costs)
         start = rules.default_offsets(self.training.costs, self.outputs)
         offsets = rules.tune(log_p["validation"], known, metric, weights.get("validation"), start=start)
-        return {"rule": {**rule, "values": offsets.tolist()}, **self.figures(log_p["test"], labels, offsets, weights.get("test"))}
+        return {
+            "rule": {**rule, "values": offsets.tolist()},
+            **self.figures(log_p["test"], labels, offsets, weights.get("test")),
+        }
 
     def figures(self, log_p: Floats, labels: Labels, offsets: Floats, weight: Floats | None) -> dict[str, Any]:
         """Everything that is measured on test rows."""
@@ -133,8 +136,9 @@ class Segmentation(Classification):
     """A class for every pixel, judged as rows are."""
 
     def score(self, outputs: Tensor, targets: NDArray[Any], weights: Floats | None, scale: float) -> float:
-        """Mean F1 of the classes over all pixels, which is their mean Dice; ranking pixels after every epoch is slow."""
-        found: float | None = encoded.decision(outputs.argmax(1).numpy().ravel(), targets.ravel(), self.outputs)["macro_f1"]
+        """Mean F1 of the classes over all pixels, which is their mean Dice: ranking all pixels so often is slow."""
+        decided = outputs.argmax(1).numpy().ravel()
+        found: float | None = encoded.decision(decided, targets.ravel(), self.outputs)["macro_f1"]
         return 0.0 if found is None else found
 
     def rows(self, outputs: Tensor, targets: NDArray[Any]) -> tuple[Floats, Labels]:

@@ -17,7 +17,11 @@ DIGITS = 5
 
 
 def curves(
-    probability: Floats, labels: "np.ndarray[Any, Any]", positive: int | None, weight: Floats | None, costs: Sequence[float]
+    probability: Floats,
+    labels: "np.ndarray[Any, Any]",
+    positive: int | None,
+    weight: Floats | None,
+    costs: Sequence[float],
 ) -> dict[str, Any]:
     """Precision by recall and hits by false alarms, of the positive class or the mean over the classes.
 
@@ -36,7 +40,7 @@ def curves(
 
 
 def curve(score: Floats, hit: "np.ndarray[Any, Any]", weight: Floats | None) -> tuple[Floats, Floats]:
-    """Precision at recall 0, .01 .. 1 (the best at that recall or beyond) and true positive rate at as many false ones."""
+    """The best precision at recall 0, .01 .. 1 or beyond, and the true positive rate at as many false ones."""
     precision, recall, _ = precision_recall_curve(hit, score, sample_weight=weight)
     false, true, _ = roc_curve(hit, score, sample_weight=weight, drop_intermediate=False)
     best = np.maximum.accumulate(precision[:-1])  # from the largest recall down

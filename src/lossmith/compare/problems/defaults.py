@@ -120,5 +120,7 @@ def segmentation_arms() -> list[Arm]:
             grid=points(alpha=(0.5, 0.3, 0.1), beta=(0.5, 0.7, 0.9)),
         ),
         Arm("lovasz", "Lovász", "The convex surface over intersection over union.", f"lovasz({REGION})"),
-        Arm("ce_dice", "Cross-entropy + Dice", "A pixel loss and a region loss in one sum.", f"{PIXEL} + dice({REGION})"),
+        Arm(
+            "ce_dice", "Cross-entropy + Dice", "A pixel loss and a region loss in one sum.", f"{PIXEL} + dice({REGION})"
+        ),
     ]

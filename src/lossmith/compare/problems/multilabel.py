@@ -91,7 +91,9 @@ class Multilabel(Problem):
         known, y = prepared.targets["validation"], prepared.targets["test"]
         metric = presence_f1 if self.training.metric == "macro_f1" else rules.METRICS[self.training.metric]
         offsets = [
-            rules.tune(pair(logits["validation"][:, k]), known[:, k].astype(np.int64), metric, weights.get("validation"))[1]
+            rules.tune(
+                pair(logits["validation"][:, k]), known[:, k].astype(np.int64), metric, weights.get("validation")
+            )[1]
             for k in range(self.outputs)
         ]
         test = logits["test"].numpy()

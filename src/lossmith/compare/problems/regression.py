@@ -34,7 +34,7 @@ class Regression(Problem):
         return np.zeros(0, dtype=np.int64)
 
     def target(self, targets: NDArray[Any], scale: float) -> Tensor:
-        """Multiples of the scale, in a column: a loss's own unit (Huber's delta) is a spread of the training targets."""
+        """Multiples of the scale, in a column: the unit of Huber's delta is a spread of the training targets."""
         return torch.from_numpy((targets / scale).astype(np.float32)).unsqueeze(1)
 
     def made_up(self, outputs: int) -> tuple[Tensor, Tensor]:

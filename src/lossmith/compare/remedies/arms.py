@@ -11,7 +11,6 @@ from typing import Any
 
 from lossmith.compare.remedies.calibrators import CALIBRATORS, NoCalibrator
 from lossmith.compare.remedies.resampling import RESAMPLINGS
-from lossmith.errors import InputError, LossmithError, ShapeError
 
 TRIES = 3
 BASELINE = "cross_entropy"

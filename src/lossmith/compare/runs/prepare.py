@@ -54,7 +54,9 @@ def learn(arrays: Arrays, kinds: tuple[str, ...], rows: NDArray[np.int64]) -> En
     return Encoders(table, texts)
 
 
-def prepare(arrays: Arrays, training: Training, problem: Problem, repeat: int) -> tuple[Prepared, Encoders, dict[str, Any]]:
+def prepare(
+    arrays: Arrays, training: Training, problem: Problem, repeat: int
+) -> tuple[Prepared, Encoders, dict[str, Any]]:
     """One repeat of a task's rows, what encoded them, and the row numbers of its parts."""
     splitter = splitter_of(arrays, training)
     parts = splitter.rows(repeat)._asdict()

@@ -19,8 +19,8 @@ from lossmith.compare.remedies import resampling
 from lossmith.compare.remedies.arms import TRIES, Arm
 from lossmith.compare.runs.objective import Objective
 from lossmith.compare.runs.prepare import Arrays, Encoders, prepare
-from lossmith.compare.settings import TREES, Training
 from lossmith.compare.runs.slices import slices
+from lossmith.compare.settings import TREES, Training
 from lossmith.errors import InputError
 
 DIFFICULTIES = 10
@@ -214,7 +214,10 @@ class Repeat:
         hard = 1 - outputs.detach().double().softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)
         bins = (hard * DIFFICULTIES).long().clamp(0, DIFFICULTIES - 1)
         total = size.sum().clamp_min(1e-300)
-        shares = [torch.bincount(key, size, minlength=n) / total for key, n in ((labels, self.problem.outputs), (bins, DIFFICULTIES))]
+        shares = [
+            torch.bincount(key, size, minlength=n) / total
+            for key, n in ((labels, self.problem.outputs), (bins, DIFFICULTIES))
+        ]
         return {"gradient": dict(zip(("classes", "bins"), (share.tolist() for share in shares), strict=True))}
 
 

@@ -190,7 +190,7 @@ def recommend(runs: Runs, verdict: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def winners(verdict: dict[str, Any]) -> list[str]:
-    """Arms better in one decisive question and worse in none; the last question counts most, then the size of the gain."""
+    """Arms better in one decisive question and worse in none; the last question counts most, then the gain."""
     decisive = [q for q in verdict["questions"] if q["decisive"]]
     by_arm = [{c["arm"]: c for c in q["comparisons"] if c["arm"] != verdict["baseline"]} for q in decisive]
     signs = [1.0 if q["larger"] else -1.0 for q in decisive]

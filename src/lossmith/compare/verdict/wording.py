@@ -143,7 +143,9 @@ def within_budget(runs: Runs) -> str:
 def nothing_found(runs: Runs, verdict: dict[str, Any]) -> str:
     """No arm is shown to be better than chance."""
     figures = [runs.estimate(arm["name"], runs.words.signal) for arm in runs.arms]
-    best = max((figure for figure in figures if figure["low"] is not None), key=lambda figure: float(figure["mean"] or 0))
+    best = max(
+        (figure for figure in figures if figure["low"] is not None), key=lambda figure: float(figure["mean"] or 0)
+    )
     guess = " unadjusted; a coin has 0.5)." if runs.words.chance else " unadjusted)."
     return (
         f"Nothing was found, so the choice of loss does not matter here: {runs.words.nothing} "
@@ -155,7 +157,9 @@ def untested(runs: Runs, verdict: dict[str, Any]) -> str:
     """Too few repeats for any test."""
     question = verdict["questions"][0]
     best, doing = closest(verdict, question), question["start"].lower()
-    ahead = f"so far the best in {doing}" if gained(best, question) > 0 else f"no arm is ahead in {doing} so far; closest"
+    ahead = (
+        f"so far the best in {doing}" if gained(best, question) > 0 else f"no arm is ahead in {doing} so far; closest"
+    )
     pairs = max(c["n"] for c in others(verdict, question))
     return (
         f"Keep {runs.words.baseline} for now: {plural(pairs, 'repeat')} cannot tell differences from chance, at least "
@@ -172,9 +176,8 @@ def keep(runs: Runs, verdict: dict[str, Any]) -> str:
     mixed = [c for q in decisive for c in others(verdict, q) if wins(c)]
     if mixed:  # better in one question and worse in the other
         names = listing(dict.fromkeys(name(c) for c in mixed))
-        gains_and_loses = "gains" if len({name(c) for c in mixed}) == 1 else "gain"
-        loses = "loses" if gains_and_loses == "gains" else "lose"
-        return f"Keep {base}{tune}: {names} {gains_and_loses} in one respect and {loses} in another (see the two questions)."
+        gain, lose = ("gains", "loses") if len({name(c) for c in mixed}) == 1 else ("gain", "lose")
+        return f"Keep {base}{tune}: {names} {gain} in one respect and {lose} in another (see the two questions)."
     overtaken = [name(c) for q in decisive for c in others(verdict, q) if c["overtaken"] and c["result"] == "better"]
     if overtaken:
         return (
