@@ -42,7 +42,6 @@ def bad_tables():
         ),
         'column "void" has no value': frame.assign(void=np.nan),
         'column "a" holds 1 infinite value': frame.assign(a=[np.inf, *range(119)]),
-        "regression": frame.assign(y=np.linspace(0, 1, 120)),
         "no column": frame.rename(columns={"y": "label"}),
     }
 
@@ -66,7 +65,7 @@ def test_bad_tables_end_with_one_sentence_and_nothing_written(tmp_path, capsys, 
         (("compare", "table.csv", "--target", "y", "--losses", "hinge"), "--family likelihood"),
         (("compare", "table.csv", "--target", "Y"), 'no column "Y"; did you mean "y"?'),
         (("compare", "table.csv"), "no target given"),
-        (("compare", ".", "--target", "y"), "is a folder"),
+        (("compare", ".", "--target", "y"), "a folder of images brings its own classes"),
         (("compare", "table.csv", "--demo"), "or --demo"),
         (("compare",), "or --demo"),
         (("compare", "table.csv", "--target", "y", "--losses", "focall"), "focal"),
@@ -140,7 +139,12 @@ def test_a_comparison_from_beginning_to_end(tmp_path):
     assert [(record["repeat"], record["arm"]) for record in results["records"]] == [
         (repeat, arm) for repeat in (0, 1) for arm in ("cross_entropy", "focal", "logit_adjusted")
     ]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["parts", "report.html", "results.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "parts",
+        "report.html",
+        "report.md",
+        "results.json",
+    ]
     assert len(list((tmp_path / "out" / "parts").iterdir())) == 6
 
 

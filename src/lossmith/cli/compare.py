@@ -81,6 +81,15 @@ def compare(
     size: Annotated[
         int | None, typer.Option(help="Height and width of images. [default: 28 or 64]", show_default=False)
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="What all processes may take, such as 4GB; of a larger table a sample is compared. "
+            "[default: half of what is there]",
+            metavar="BYTES",
+            show_default=False,
+        ),
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Time for everything, such as 90s, 10m or 1h30m.", show_default=False)
     ] = None,
@@ -127,6 +136,7 @@ def compare(
             separator=separator,
             text_model=None if text_model is None else str(text_model),
             size=size,
+            memory=memory,
             budget=budget,
             timeout=timeout,
             out=out,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from lossmith.compare.runs.store import Store, folder_name
 from lossmith.compare.session import Comparison, Session
 
 if TYPE_CHECKING:
-    from lossmith.compare.data.load import Roles
+    from lossmith.compare.data.load import Roles, Room, Table
     from lossmith.compare.data.task import Task
     from lossmith.compare.settings import Settings, Training
 
@@ -58,6 +59,9 @@ def compare(data: Any, target: Names = None, **options: Any) -> Comparison:
         What stands between the labels in a cell of the target.
     size
         The height and width that images are brought to (28 where they are small, else 64).
+    memory
+        What all processes together may take, such as ``"4GB"`` (half of what is there); of a larger file a sample is
+        compared, and the report says what that does to the verdict.
     text_model
         A folder with a sentence-embedding model that reads text columns, instead of counting their words.
     budget, timeout
@@ -100,11 +104,14 @@ def conduct(
     quiet: bool = False,
     test: Any = None,
     size: int | None = None,
+    memory: str | int | None = None,
     **roles: Any,
 ) -> Comparison:
     """As `compare`, but Ctrl-C ends in a partial `Comparison` that says so, and not in an exception."""
     check_extra()
     from lossmith.compare import settings as options
+    from lossmith.compare.data.load import Room
+    from lossmith.compare.data.memory import memory_bytes
     from lossmith.compare.problems import problem_of
     from lossmith.compare.problems.asked import metrics_of
     from lossmith.compare.remedies.choice import check_arms, choose_arms
@@ -113,7 +120,11 @@ def conduct(
     began = time.monotonic()
     found = roles_of(**roles)
     waiting = {"budget": options.seconds("budget", budget), "timeout": options.seconds("timeout", timeout)}
-    task = task_of(data, target, y, found, test, size)
+    workers = cores() if jobs is None else jobs
+    options.within("jobs", workers, 1, 1024)
+    options.within("seed", seed, 0, 2**32 - 1)
+    room = Room(memory_bytes(memory), workers, seed)
+    task = task_of(data, target, y, found, test, size, room)
     costs = costs_of(cost, task)
     settings = options.Settings(
         kind=task.goal.kind,
@@ -122,7 +133,7 @@ def conduct(
         metric=metric or ("cost" if costs else metrics_of(task.goal.kind)[0]),
         repeats=repeats,
         seed=seed,
-        jobs=cores() if jobs is None else jobs,
+        jobs=workers,
         budget=waiting["budget"],
         timeout=waiting["timeout"] or options.RUN_TIMEOUT,
         losses=None if not losses else [losses] if isinstance(losses, str) else [str(loss) for loss in losses],
@@ -139,7 +150,7 @@ def conduct(
     return Session(settings, task, training, arms, store, Stop(began + limit), quiet).hold(fresh)
 
 
-def task_of(data: Any, target: Names, y: Any, roles: "Roles", test: Any, size: int | None) -> "Task":
+def task_of(data: Any, target: Names, y: Any, roles: "Roles", test: Any, size: int | None, room: "Room") -> "Task":
     """The task that a table, its images or a folder of images poses."""
     from lossmith.compare.data import pictures
     from lossmith.compare.data.load import load
@@ -153,10 +164,24 @@ def task_of(data: Any, target: Names, y: Any, roles: "Roles", test: Any, size: i
                 "a folder of images brings its own classes; give no target, test table or columns with it."
             )
         return pictures.of_folder(data, size)
-    table = load(data, target, y, roles, test)
+    table = load(data, target, y, roles, test, room)
     root = home_expanded(data).parent if isinstance(data, str | Path) else Path()
     column = pictures.image_column(table, root)
-    return infer(table) if column is None else pictures.of_column(table, column, root, size)
+    task = infer(table) if column is None else pictures.of_column(table, column, root, size)
+    return replace(task, origin=origin_of(data, test, table))
+
+
+def origin_of(data: Any, test: Any, table: "Table") -> dict[str, Any]:
+    """Where the rows came from and what their columns are for, so that `fit_best` can read them again."""
+    from lossmith.files import home_expanded
+
+    given = {"path": data, "test": test, "text_model": table.roles.text_model}
+    paths = {
+        name: str(home_expanded(path).absolute()) if isinstance(path, str | Path) else None
+        for name, path in given.items()
+    }
+    roles = {**asdict(table.roles), "slices": list(table.roles.slices), "text_model": paths.pop("text_model")}
+    return {**paths, "targets": list(table.targets), "roles": roles}
 
 
 def roles_of(**roles: Any) -> "Roles":

@@ -22,7 +22,7 @@ from lossmith.compare.runs.store import Store, key_of
 if TYPE_CHECKING:
     from lossmith.compare.data.task import Task
     from lossmith.compare.remedies.arms import Arm
-    from lossmith.compare.runs.engine import EngineError, Run, Stop
+    from lossmith.compare.runs.engine import EngineError, Executor, Run, Stop
     from lossmith.compare.settings import Settings, Training
 
 Record = dict[str, Any]
@@ -71,6 +71,7 @@ class Session:
     store: Store
     stop: "Stop"
     quiet: bool
+    executor: "Executor | None" = None  # the worker processes of this machine, where no other is given
 
     def hold(self, fresh: bool) -> Comparison:
         """Run what is not there yet, then judge and report what there is."""
@@ -149,7 +150,8 @@ class Session:
 
         workload = Workload({"training": asdict(self.training)}, self.task.arrays)
         with stopping_on_signals(self.stop), following(planned, planned - len(runs), self.quiet) as step:
-            ended = execute(runs, workload, self.settings.jobs, self.settings.timeout, self.stop)
+            make = self.executor or execute
+            ended = make(runs, workload, self.settings.jobs, self.settings.timeout, self.stop)
             with closing(ended):
                 for run, record in ended:
                     yield run, record

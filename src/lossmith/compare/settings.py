@@ -34,6 +34,7 @@ MODELS: dict[str, Recipe] = {
     "lightgbm": Recipe(),
 }
 TREES = ("xgboost", "lightgbm")
+OWN = "own"  # the user's module, on the user's loaders (`own`)
 OF_TABLES = ("mlp", "linear", *TREES)
 DEFAULT_MODELS = {"images": "cnn", "masks": "unet"}  # of tables: mlp
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -125,7 +126,7 @@ STOPPING = {
 
 def models_of(inputs: str) -> tuple[str, ...]:
     """The models that an input may be compared on; images have one each."""
-    return {"images": ("cnn",), "masks": ("unet",)}.get(inputs, OF_TABLES)
+    return {"images": ("cnn",), "masks": ("unet",), "loaders": (OWN,)}.get(inputs, OF_TABLES)
 
 
 def choose(what: str, given: str, known: Sequence[str]) -> None:

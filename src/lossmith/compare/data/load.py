@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lossmith.compare.data.sample import Sampled, sampled
 from lossmith.errors import InputError
 from lossmith.table.frames import array_of, check_cells, check_column, frame_of, named
 from lossmith.table.reading import read_table
@@ -34,6 +35,15 @@ class Roles:
 
 
 @dataclass(frozen=True)
+class Room:
+    """The bytes that a comparison may take in all its processes, and the seed of a sample that keeps to them."""
+
+    memory: int
+    jobs: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Table:
     """What was given: a frame with unique names of columns, what these are for, and which rows are for test."""
 
@@ -42,6 +52,7 @@ class Table:
     source: str
     roles: Roles = Roles()
     test: NDArray[np.bool_] | None = None
+    sampled: Sampled | None = None
 
     @property
     def target(self) -> str:
@@ -50,29 +61,41 @@ class Table:
 
 
 def load(
-    data: Any, target: str | Sequence[str] | None, y: Any = None, roles: Roles = Roles(), test: Any = None
+    data: Any,
+    target: str | Sequence[str] | None,
+    y: Any = None,
+    roles: Roles = Roles(),
+    test: Any = None,
+    room: Room | None = None,
 ) -> Table:
-    """The table from a path, a data frame or a pair of arrays, with its target and roles checked."""
+    """The table from a path, a data frame or a pair of arrays, with its target and roles checked.
+
+    Of a file that is larger than there is ``room`` for, a sample is taken.
+    """
     targets = () if target is None else (target,) if isinstance(target, str) else tuple(map(str, target))
-    frame, source = read(data, targets)
+    frame, source, drawn = read(data, targets, room)
     if y is not None:
         frame, targets = with_target(frame, y, targets)
     frame = named(frame, source)
     given = None
     if test is not None:
         frame, given = with_test(frame, named(read(test, targets)[0], "the test table"))
-    table = Table(frame, targets, source, roles, given)
+    table = Table(frame, targets, source, roles, given, drawn)
     check_target(table)
     check_roles(table)
     check_values(table)
     return table
 
 
-def read(data: Any, targets: tuple[str, ...]) -> tuple[pd.DataFrame, str]:
-    """A frame and what to call it."""
-    if isinstance(data, str | Path):
-        return read_table(data, targets), Path(data).name
-    return frame_of(data), "table"
+def read(data: Any, targets: tuple[str, ...], room: Room | None = None) -> tuple[pd.DataFrame, str, Sampled | None]:
+    """A frame, what to call it, and how it was sampled."""
+    if not isinstance(data, str | Path):
+        return frame_of(data), "table", None
+    if room is None:
+        return read_table(data, targets), Path(data).name, None
+    target = targets[0] if len(targets) == 1 else None
+    frame, drawn = sampled(data, target, room.memory, room.seed, jobs=room.jobs)
+    return frame, Path(data).name, drawn
 
 
 def with_target(frame: pd.DataFrame, y: Any, targets: tuple[str, ...]) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -44,6 +44,7 @@ class Task:
     notes: list[str] = field(default_factory=list)
     columns: dict[str, Known] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
+    sampled: dict[str, Any] | None = None
 
     @property
     def inputs(self) -> str:
@@ -91,6 +92,7 @@ class Task:
             "features": self.features,
             "dropped": self.dropped,
             "notes": self.notes,
+            "sampled": self.sampled,
             "origin": self.origin,
             "digest": self.digest(),
         }
@@ -138,7 +140,8 @@ def infer(table: Table) -> Task:
         dropped=dropped,
         dropped_rows=int((~present).sum()),
         slices=sliced(table, frame, arrays),
-        notes=diagnosis(found),
+        notes=[*diagnosis(found), *([] if table.sampled is None else table.sampled.sentences())],
+        sampled=None if table.sampled is None else table.sampled.describe(),
         columns={name: column.known for name, column in used.items()},
     )
 

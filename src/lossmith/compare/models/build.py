@@ -1,6 +1,7 @@
 """The network of a run with its initial weights, which depend on the seed alone."""
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -14,11 +15,11 @@ def build(training: Training, prepared: Prepared, outputs: int, seed: int) -> nn
     """The model that a comparison has asked for, for inputs as wide (or images as large) as the prepared ones."""
     shape = prepared.inputs["train"].shape[1:]
     if training.model in ("cnn", "unet"):
-        from lossmith.compare.models import networks
+        from lossmith.compare.models.networks import cnn, unet
 
         height, width, channels = shape
         size = min(height, width)
-        make = networks.cnn if training.model == "cnn" else networks.unet
+        make: Callable[..., nn.Module] = cnn if training.model == "cnn" else unet
         return make(channels=channels, outputs=outputs, size=size, seed=seed)
     torch.manual_seed(seed)
     layers = dense(shape[0], training.hidden, outputs)

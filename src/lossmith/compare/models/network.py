@@ -1,7 +1,7 @@
 """Training a network by gradients, with early stopping on a measure that is the same for every arm."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
@@ -47,19 +47,34 @@ def fit(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
     )
+    losses = (
+        train_epoch(prepared, objective, model, optimizer, batches, epoch) for epoch, batches in enumerate(epochs, start=1)
+    )
+
+    def validate(epoch: int) -> float:
+        return validation_score(prepared, scoring, model, f"{objective.name}: ", epoch)
+
+    best, best_epoch, curve, state = early_stopped(model, losses, validate, training.patience)
+    outputs = {part: predict(model, rows) for part, rows in prepared.inputs.items()}
+    return Fitted(best, best_epoch, curve, outputs, time.perf_counter() - clock, state)
+
+
+def early_stopped(
+    model: nn.Module, losses: Iterator[float], validate: Callable[[int], float], patience: int
+) -> tuple[float, int, dict[str, list[float]], dict[str, Tensor]]:
+    """The best score, its epoch, the curves and the parameters, which the model has then; ``losses`` trains an epoch each."""
     best, best_epoch, state = -float("inf"), 0, kept(model)
     curve: dict[str, list[float]] = {"loss": [], "validation": []}
-    for epoch, batches in enumerate(epochs, start=1):
-        curve["loss"].append(train_epoch(prepared, objective, model, optimizer, batches, epoch))
-        value = validation_score(prepared, scoring, model, f"{objective.name}: ", epoch)
+    for epoch, loss in enumerate(losses, start=1):
+        curve["loss"].append(loss)
+        value = validate(epoch)
         curve["validation"].append(value)
         if value > best:
             best, best_epoch, state = value, epoch, kept(model)
-        if epoch - best_epoch >= training.patience:
+        if epoch - best_epoch >= patience:
             break
     model.load_state_dict(state)
-    outputs = {part: predict(model, rows) for part, rows in prepared.inputs.items()}
-    return Fitted(best, best_epoch, curve, outputs, time.perf_counter() - clock, state)
+    return best, best_epoch, curve, state
 
 
 def train_epoch(

@@ -69,7 +69,7 @@ class Classification(Problem):
 
     def wrong_kind(self, loss: Any) -> str:
         """A loss of classes takes the logits of all of them."""
-        found = kind_of_loss(loss, ("likelihood",), "softmax")
+        found = kind_of_loss(loss, ("likelihood", "overlap"), "softmax")
         hint = "a table with classes takes likelihood losses over classes: lossmith list --family likelihood"
         return f"{found}; {hint}" if found else ""
 

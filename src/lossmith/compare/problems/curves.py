@@ -8,7 +8,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lossmith.compare.problems.problem import Floats
 
-GRID = np.linspace(0.0, 1.0, 101)
+GRID = np.arange(101) / 100
 """Recall of the precision curve, false positive rate of the other."""
 
 THRESHOLDS = np.arange(1, 100) / 100

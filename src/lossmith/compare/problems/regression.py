@@ -53,8 +53,8 @@ class Regression(Problem):
         y, test = targets["test"], predicted["test"]
         shown = np.linspace(0, len(y) - 1, min(len(y), MOST_POINTS)).astype(int)
         return {
-            "rule": {"kind": "none"},
-            "errors": errors(test[:, 0], y, weights.get("test"), np.median(targets["train"])),
+            "rule": rule(predicted["validation"], targets["validation"], weights.get("validation")),
+            "errors": errors(test[:, 0], y, weights.get("test"), median(targets["train"], weights.get("train"))),
             "interval": interval(predicted, targets, weights) if arm.also else None,
             "points": {"prediction": rounded(test[shown, 0]), "target": rounded(y[shown])},
         }
@@ -96,12 +96,19 @@ def errors(prediction: Floats, y: Floats, weight: Floats | None, guess: float) -
     return {
         "mae": mae,
         "rmse": float(np.sqrt(mean(off**2, weight))),
-        "median_ae": quantile(off, 0.5, weight),
+        "median_ae": median(off, weight),
         "mape": mean(off / np.abs(y), weight) if np.all(y) else None,
         "smape": mean(2 * off / np.where(size > 0, size, 1.0), weight),
         "r2": 1 - mean(off**2, weight) / spread if spread > 0 else None,
         "skill": 1 - mae / guessed if guessed > 0 else None,
     }
+
+
+def rule(predicted: Floats, known: Floats, weight: Floats | None) -> dict[str, Any]:
+    """What predicting needs beside the outputs: how far an interval is moved out, of an arm that has one."""
+    if predicted.shape[1] == 1:
+        return {"kind": "none"}
+    return {"kind": "interval", "level": LEVEL, "reach": reach(predicted, known, weight)}
 
 
 def interval(predicted: Outputs | dict[str, Any], targets: dict[str, Any], weights: dict[str, Any]) -> dict[str, float]:
@@ -110,19 +117,26 @@ def interval(predicted: Outputs | dict[str, Any], targets: dict[str, Any], weigh
     The conformal one is widened (or narrowed) on both sides by what the validation rows need to be covered: Romano et
     al. (2019), arXiv:1905.03222, algorithm 1.
     """
-    ends = {part: np.sort(predicted[part][:, 1:3], axis=1) for part in ("validation", "test")}
-    known, y = targets["validation"], targets["test"]
-    low, high = ends["validation"].T
-    need = np.maximum(low - known, known - high)
-    rank = min(1.0, LEVEL * (1 + 1 / len(known)))
-    reach = quantile(need, rank, weights.get("validation"))
+    y, needed = targets["test"], reach(predicted["validation"], targets["validation"], weights.get("validation"))
     figures = {}
-    for name, more in (("", 0.0), ("conformal_", reach)):
-        low, high = ends["test"].T + np.array([[-more], [more]])
-        high = np.maximum(low, high)
+    for name, more in (("", 0.0), ("conformal_", needed)):
+        low, high = ends(predicted["test"], more)
         figures[f"{name}coverage"] = mean((low <= y) & (y <= high), weights.get("test"))
         figures[f"{name}width"] = mean(high - low, weights.get("test"))
     return {"level": LEVEL, **figures}
+
+
+def ends(predicted: Floats, more: float) -> tuple[Floats, Floats]:
+    """The ends of the interval between outputs 1 and 2, each moved out by ``more``."""
+    low, high = np.sort(predicted[:, 1:3], axis=1).T + np.array([[-more], [more]])
+    return low, np.maximum(low, high)
+
+
+def reach(predicted: Floats, known: Floats, weight: Floats | None) -> float:
+    """How far the ends of validation rows are moved out for the share ``LEVEL`` of them, and one row more, to be held."""
+    low, high = ends(predicted, 0.0)
+    need = np.maximum(low - known, known - high)
+    return quantile(need, min(1.0, LEVEL * (1 + 1 / len(known))), weight)
 
 
 def mean(values: Any, weight: Floats | None) -> float:
@@ -131,10 +145,17 @@ def mean(values: Any, weight: Floats | None) -> float:
 
 
 def quantile(values: Floats, q: float, weight: Floats | None) -> float:
-    """The smallest value that at least a share q of the rows do not exceed; a median between two is their mean."""
-    if weight is None and q == 0.5:
-        return float(np.median(values))
+    """The smallest value that at least a share q of the rows do not exceed."""
     return float(np.quantile(values, q, method="inverted_cdf", weights=weight))
+
+
+def median(values: Floats, weight: Floats | None) -> float:
+    """The middle value; between two of them their mean.
+
+    >>> median(np.array([1.0, 2.0, 4.0]), None), median(np.array([1.0, 2.0, 4.0]), np.array([1.0, 1.0, 2.0]))
+    (2.0, 3.0)
+    """
+    return (quantile(values, 0.5, weight) - quantile(-values, 0.5, weight)) / 2
 
 
 def rounded(values: Floats) -> list[float]:

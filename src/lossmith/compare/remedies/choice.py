@@ -8,7 +8,7 @@ import torch
 from lossmith import spec
 from lossmith.compare.remedies.arms import TRIES, Arm
 from lossmith.compare.remedies.resampling import RESAMPLINGS
-from lossmith.compare.settings import TREES
+from lossmith.compare.settings import OWN, TREES
 from lossmith.errors import InputError, LossmithError, ShapeError
 from lossmith.extras import installed
 from lossmith.text import quote
@@ -52,6 +52,10 @@ def own_arm(text: str) -> Arm:
 def hindrance(arm: Arm, training: "Training") -> str:
     """Why an arm cannot be trained on this model or these columns, if so."""
     trees = training.model in TREES
+    if training.model == OWN and arm.resampling != "none":
+        return "it changes training rows, which are your loader's affair; give it a sampler"
+    if training.model == OWN and arm.also:
+        return "its interval needs several outputs, and your model has one"
     kind = "none" if arm.resampling == "none" else RESAMPLINGS[arm.resampling].kind
     if trees and arm.also:
         return "its interval needs a network with several outputs; take --model mlp"

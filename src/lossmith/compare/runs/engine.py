@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,6 +54,10 @@ class Workload:
     header: dict[str, Any]
     arrays: "dict[str, np.ndarray[Any, Any]]"
     command: tuple[str, ...] = COMMAND
+
+
+Executor = Callable[[Iterable[Run], Workload, int, float, "Stop"], Generator[tuple[Run, Record]]]
+"""Makes runs: (runs, workload, jobs, timeout, stop) -> every run with its record; `execute` is the one of this machine."""
 
 
 @dataclass

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lossmith import spec
@@ -37,12 +38,16 @@ class Objective:
         prior = torch.from_numpy(prepared.counts / max(prepared.counts.sum(), 1)).float()
         self.shift = arm.grid[attempt]["tau"] * prior.log() if arm.adjust else None
 
+    def class_weights(self, targets: NDArray[Any]) -> Tensor | None:
+        """The weight of the class of every row, label or pixel."""
+        if self.weight is None:
+            return None
+        index = torch.from_numpy(np.ascontiguousarray(targets)).long()
+        return self.weight[index] if self.weight.dim() == 1 else self.weight.T.gather(0, index)  # of labels: two each
+
     def weights(self, prepared: Prepared) -> Tensor | None:
         """Class weights times sample weights, as the target is shaped."""
-        found = None
-        if self.weight is not None:  # of labels: a column of two weights for each
-            targets = torch.from_numpy(np.ascontiguousarray(prepared.targets["train"])).long()
-            found = self.weight[targets] if self.weight.dim() == 1 else self.weight.T.gather(0, targets)
+        found = self.class_weights(prepared.targets["train"])
         if prepared.weights is None:
             return found
         rows = torch.from_numpy(prepared.weights["train"]).float()
@@ -51,10 +56,12 @@ class Objective:
 
     def __call__(self, outputs: Tensor, rows: Tensor) -> Tensor:
         """The loss of the outputs of a batch of training rows, which are given by their numbers."""
+        return self.of(outputs, self.target[rows], None if self.row_weight is None else self.row_weight[rows])
+
+    def of(self, outputs: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        """The loss of outputs against targets."""
         if self.shift is not None:
-            outputs = outputs + self.shift
-        weight = None if self.row_weight is None else self.row_weight[rows]
-        target = self.target[rows]
+            outputs = outputs + self.shift.to(outputs.device)
         blocks = torch.split(outputs, self.width, dim=1)
         values = [loss(block, target, sample_weight=weight) for loss, block in zip(self.losses, blocks, strict=True)]
         return torch.stack(values).sum() if len(values) > 1 else values[0]

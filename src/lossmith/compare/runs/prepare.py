@@ -55,11 +55,10 @@ def learn(arrays: Arrays, kinds: tuple[str, ...], rows: NDArray[np.int64]) -> En
 
 
 def prepare(
-    arrays: Arrays, training: Training, problem: Problem, repeat: int
+    arrays: Arrays, training: Training, problem: Problem, repeat: int, parts: dict[str, Any] | None = None
 ) -> tuple[Prepared, Encoders, dict[str, Any]]:
-    """One repeat of a task's rows, what encoded them, and the row numbers of its parts."""
-    splitter = splitter_of(arrays, training)
-    parts = splitter.rows(repeat)._asdict()
+    """One repeat of a task's rows, what encoded them, and the row numbers of its parts (by default the split's)."""
+    parts = parts or splitter_of(arrays, training).rows(repeat)._asdict()
     encoders = learn(arrays, training.kinds, parts["train"])
     targets = {part: arrays["targets"][rows] for part, rows in parts.items()}
     centre, scale = spread(targets["train"]) if problem.training.problem == "regression" else (0.0, 1.0)

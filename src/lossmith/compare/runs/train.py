@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -47,12 +48,12 @@ class Scoring:
 class Repeat:
     """The rows of one repeat, and what has been trained on them: arms that differ after training share it."""
 
-    def __init__(self, arrays: Arrays, training: Training, repeat: int) -> None:
+    def __init__(self, arrays: Arrays, training: Training, repeat: int, parts: dict[str, Any] | None = None) -> None:
         self.arrays, self.training = arrays, training
         self.problem = problem_of(training)
         self.prepared: Prepared
         self.encoders: Encoders
-        self.prepared, self.encoders, self.parts = prepare(arrays, training, self.problem, repeat)
+        self.prepared, self.encoders, self.parts = prepare(arrays, training, self.problem, repeat, parts)
         self.fitted: dict[str, list[Fitted]] = {}
 
     def run(self, arm: Arm) -> dict[str, Any]:
@@ -108,13 +109,17 @@ class Repeat:
     def fit_on(self, prepared: Prepared, arm: Arm, attempt: int, found: tuple[int, int]) -> Fitted:
         """One model on training rows as they are given."""
         objective = Objective(self.problem, prepared, arm, attempt)
-        scoring = Scoring(self.problem, prepared)
+        scoring = self.scoring(prepared)
         if self.training.model in TREES:
             from lossmith.compare.models import trees
 
             return trees.fit(prepared, scoring, objective, found, self.training.model)
         model = build(self.training, prepared, objective.outputs, found[0])
         return network.fit(prepared, self.training, scoring, objective, model, self.epochs(prepared, arm, found[1]))
+
+    def scoring(self, prepared: Prepared) -> network.Scoring:
+        """What stops training."""
+        return Scoring(self.problem, prepared)
 
     def epochs(self, prepared: Prepared, arm: Arm, seed: int) -> network.Epochs:
         """The batches of every epoch."""
@@ -169,10 +174,9 @@ class Repeat:
         subsets = resampling.balanced_subsets(self.prepared.targets["train"], found[1])
         members = [self.fit_on(self.with_rows(rows), arm, attempt, found) for rows in subsets]
         outputs = {
-            name: torch.stack([one.outputs[name].double().log_softmax(1) for one in members]).logsumexp(0).float()
-            for name in ("validation", "test")
+            name: mean_probability([one.outputs[name] for one in members]) for name in ("validation", "test")
         }
-        score = Scoring(self.problem, self.prepared).score(outputs["validation"], "validation")
+        score = self.scoring(self.prepared).score(outputs["validation"], "validation")
         longest = max(members, key=lambda one: one.epochs)
         seconds, states = sum(one.seconds for one in members), [one.state for one in members]
         return Fitted(score, longest.epochs, longest.curve, outputs, seconds, states)
@@ -219,6 +223,16 @@ class Repeat:
             for key, n in ((labels, self.problem.outputs), (bins, DIFFICULTIES))
         ]
         return {"gradient": dict(zip(("classes", "bins"), (share.tolist() for share in shares), strict=True))}
+
+
+def mean_probability(logits: Sequence[Tensor]) -> Tensor:
+    """Logits of the mean of several models' probabilities.
+
+    >>> logits = [torch.tensor([[0.9, 0.1]]).log(), torch.tensor([[0.5, 0.5]]).log()]
+    >>> [round(p, 6) for p in mean_probability(logits).softmax(1)[0].tolist()]
+    [0.7, 0.3]
+    """
+    return torch.stack([one.double().log_softmax(1) for one in logits]).logsumexp(0).float()
 
 
 def kind_of(arm: Arm) -> str:

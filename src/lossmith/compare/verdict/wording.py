@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from lossmith.compare.settings import OWN
 from lossmith.compare.verdict.records import Runs
 from lossmith.text import clean
 
@@ -331,7 +332,10 @@ def certainty(runs: Runs, verdict: dict[str, Any]) -> list[str]:
     if not verdict["testable"]:
         return []
     tests = "tests corrected for their overlap (Nadeau-Bengio) and for the number of arms (Holm)"
-    sure = f"How sure: {runs.repeats} repeated splits, {tests}."
+    made = "repeated splits"
+    if runs.settings.get("model") == OWN:
+        made = "trainings on the same rows, which tells of chance in training and not of other rows"
+    sure = f"How sure: {runs.repeats} {made}, {tests}."
     known = [q for q in verdict["questions"] if q["decisive"] and q["detectable"] is not None]
     asked = known if verdict["found"] is not False else []
     sizes = " or ".join(f"{shown(q['detectable'], q['metric'])} in {NAMES[q['metric']]}" for q in asked)
