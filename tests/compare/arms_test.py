@@ -30,8 +30,10 @@ def test_the_arms_of_other_kinds_have_the_same_number_of_tries_and_work(kind):
 
 
 def test_relative_errors_are_arms_only_where_every_target_is_above_zero():
-    names = [{arm.name for arm in choose_arms(None, problem_with(frame=numbers().assign(y=numbers().y - shift)))}
-             for shift in (0, 10)]
+    names = [
+        {arm.name for arm in choose_arms(None, problem_with(frame=numbers().assign(y=numbers().y - shift)))}
+        for shift in (0, 10)
+    ]
     assert {"mape", "smape"} <= names[0]
     assert not {"mape", "smape"} & names[1]
     assert names[1] == names[0] - {"mape", "smape"}

@@ -167,7 +167,9 @@ def test_targets_that_cannot_be_used_are_refused():
         load(np.zeros(3), None, [0, 1, 0])
     assert "one class only" in refused(frame.assign(y="same"))
     assert 'class "rare" of target "y" has 4 rows' in refused(frame.assign(y=["rare"] * 4 + ["often"] * 116))
-    assert "has 300 distinct values; a class is needed" in refused(blobs(300).assign(y=[f"v{row}" for row in range(300)]))
+    assert "has 300 distinct values; a class is needed" in refused(
+        blobs(300).assign(y=[f"v{row}" for row in range(300)])
+    )
     assert "needs at least 5" in refused(frame.assign(y=[f"v{row}" for row in range(120)]))
 
 

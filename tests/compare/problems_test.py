@@ -131,7 +131,9 @@ def test_the_conformal_interval_covers_what_it_should(generator):
 
 def test_an_interval_that_is_too_wide_becomes_narrower_and_never_turns_round(generator):
     known = generator.normal(size=99)
-    ends = {part: np.column_stack([np.zeros(99), np.full(99, -50.0), np.full(99, 50.0)]) for part in ("validation", "test")}
+    ends = {
+        part: np.column_stack([np.zeros(99), np.full(99, -50.0), np.full(99, 50.0)]) for part in ("validation", "test")
+    }
     found = interval(ends, {"validation": known, "test": known}, {})
     assert found["conformal_width"] < 4.5
     assert found["conformal_coverage"] == pytest.approx(0.9, abs=0.02)
@@ -176,8 +178,12 @@ def test_a_run_on_numbers_measures_the_outputs_in_the_unit_of_the_target():
     y = repeat.prepared.targets["test"]
     assert record["errors"]["mae"] == pytest.approx(np.mean(np.abs(predicted[:, 0] - y)))
     assert record["tries"][record["chosen"]]["validation"] == pytest.approx(
-        -np.mean(np.abs(best.outputs["validation"].double().numpy()[:, 0] * repeat.prepared.scale
-                        - repeat.prepared.targets["validation"]))
+        -np.mean(
+            np.abs(
+                best.outputs["validation"].double().numpy()[:, 0] * repeat.prepared.scale
+                - repeat.prepared.targets["validation"]
+            )
+        )
     )
     train = repeat.prepared.targets["train"]
     by_hand = 1 - record["errors"]["mae"] / np.mean(np.abs(np.median(train) - y))
@@ -276,7 +282,7 @@ def test_curves_are_those_of_scikit_learn(generator, weighing):
     false, true, _ = of_sklearn.roc_curve(hit, p, sample_weight=weight, drop_intermediate=False)
     assert len(found["tpr"]) == 101
     for at, value in zip(GRID, found["tpr"], strict=True):
-        left, right = np.flatnonzero(false <= at)[-1], np.flatnonzero([*false, 2.0] > at)[0]
+        left, right = np.flatnonzero(false <= at)[-1], np.flatnonzero(np.append(false, 2.0) > at)[0]
         share = 0.0 if false[left] == at else (at - false[left]) / (false[right] - false[left])
         beyond = true[right] if share else 0.0
         assert value == pytest.approx(true[left] + share * (beyond - true[left]), abs=1e-5)
@@ -377,8 +383,9 @@ def test_figures_of_masks_are_those_of_all_their_pixels(generator):
     p = torch.softmax(logits["test"], 1).movedim(1, -1).reshape(-1, 3).numpy()
     assert found["calibration"]["log_loss"] == pytest.approx(of_sklearn.log_loss(truth.ravel(), p))
     assert problem.counts(truth).tolist() == np.bincount(truth.ravel()).tolist()
-    weight = problem.weight(replace(rows_of(truth, truth), counts=problem.counts(truth)),
-                            two_of_a_kind("balanced", problem), 0)
+    weight = problem.weight(
+        replace(rows_of(truth, truth), counts=problem.counts(truth)), two_of_a_kind("balanced", problem), 0
+    )
     assert (weight.numpy() * np.bincount(truth.ravel())) == pytest.approx(np.full(3, truth.size / 3))
 
 
@@ -390,7 +397,9 @@ def test_the_figures_of_a_slice_are_those_of_its_rows_alone(kind):
     frame = {"binary": blobs(200), "regression": numbers(200), "multilabel": labelled(200)}[kind]
     target = ["l0", "l1", "l2"] if kind == "multilabel" else "y"
     place = np.resize(["x", "x", "x", "y", "y"], 200)
-    task = infer(load(frame.assign(place=place, rare=["odd"] + ["even"] * 199), target, None, Roles(slices=("place", "rare"))))
+    task = infer(
+        load(frame.assign(place=place, rare=["odd"] + ["even"] * 199), target, None, Roles(slices=("place", "rare")))
+    )
     repeat = Repeat(task.arrays, training(task), 0)
     arm = repeat.problem.arms()[0]
     record = repeat.run(arm)
@@ -417,9 +426,9 @@ def test_the_figures_of_a_slice_are_those_of_its_rows_alone(kind):
     every = np.arange(len(rows))
     whole = figures(repeat, best, arm, every)
     group = {"regression": "errors"}.get(kind, "ranking")
-    assert whole == {name: whole[name] for name in whole} and all(
-        whole[name] == record[group][name] for name in whole if name in record[group]
-    )
+    shared = [name for name in whole if name in record[group]]
+    assert len(shared) >= 2
+    assert all(whole[name] == record[group][name] for name in shared)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -60,7 +60,9 @@ def training(task: Any, **options: Any) -> Training:
     """The training that the command line would ask for, with few epochs of a small network."""
     chosen = {"model": "mlp", "metric": metrics_of(task.goal.kind)[0], "seed": 0, "repeats": 8, "costs": None}
     chosen |= {name: options.pop(name) for name in list(options) if name in chosen}
-    settings = Settings(kind=task.goal.kind, inputs=task.inputs, jobs=1, budget=None, timeout=60.0, losses=None, **chosen)
+    settings = Settings(
+        kind=task.goal.kind, inputs=task.inputs, jobs=1, budget=None, timeout=60.0, losses=None, **chosen
+    )
     found = training_of(settings, task)
     return replace(found, **{"hidden": (8,) if found.hidden else (), "epochs": 3, **options})
 

@@ -21,7 +21,9 @@ from lossmith.cli.diff import diff
 from lossmith.cli.ending import INTERRUPTED, MISUSED, leave
 from lossmith.cli.evaluate import evaluate
 from lossmith.cli.fit import fit
+from lossmith.cli.fit_best import fit_best
 from lossmith.cli.listing import list_losses
+from lossmith.cli.predict import predict
 from lossmith.cli.report import report
 from lossmith.cli.show import show
 
@@ -93,7 +95,7 @@ def options(
     """Training losses that are correct and fast, and an honest answer to which one your data needs."""
 
 
-for command in (compare, report, diff, bench, evaluate, audit, fit):
+for command in (compare, report, diff, fit_best, predict, bench, evaluate, audit, fit):
     app.command()(command)
 app.command("list")(list_losses)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(show)

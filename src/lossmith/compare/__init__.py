@@ -9,9 +9,10 @@ from types import ModuleType
 from typing import Any
 
 from lossmith.compare.call import compare, conduct
+from lossmith.compare.saved import fit_best, load_model
 from lossmith.compare.session import Comparison
 
-__all__ = ["Comparison", "compare", "conduct"]
+__all__ = ["Comparison", "compare", "conduct", "fit_best", "load_model"]
 
 
 class _CallablePackage(ModuleType):

@@ -21,8 +21,10 @@ DEMO_TARGET = "block"
 Names = str | Sequence[str] | None
 
 
-def compare(data: Any, target: Names = None, **options: Any) -> Comparison:
+def compare(data: Any = None, target: Names = None, **options: Any) -> Comparison:
     """Train the same model under many losses on one table, over repeated splits, and say which loss to use.
+
+    Or train your own model on your own loaders: ``compare(model=make_net, train=..., valid=..., test=...)``.
 
     Parameters
     ----------
@@ -62,6 +64,15 @@ def compare(data: Any, target: Names = None, **options: Any) -> Comparison:
     memory
         What all processes together may take, such as ``"4GB"`` (half of what is there); of a larger file a sample is
         compared, and the report says what that does to the verdict.
+    train, valid, test
+        With your own model: loaders that give batches (inputs, targets) anew each time, such as a ``DataLoader`` or a
+        list. ``model`` is then a function that returns a new ``torch.nn.Module``; it is called ``model(x)``,
+        ``model(*x)`` of a tuple or ``model(**x)`` of a dict, and gives logits [N, C], [N, C, H, W] or [N, L], or
+        numbers [N] or [N, 1] in the unit of the targets. All runs are made in this process, on the same rows: repeats
+        differ in initial weights and order alone. ``task`` may also be ``"segmentation"`` or ``"multilabel"``.
+    epochs, patience, learning_rate, optimizer, device, classes
+        With your own model: at most 20 epochs, and 4 without a better score; AdamW with 1e-3, or a function of the
+        parameters that returns an optimizer; ``"cuda"`` where there is one, else ``"cpu"``; the names of the classes.
     text_model
         A folder with a sentence-embedding model that reads text columns, instead of counting their words.
     budget, timeout
@@ -85,7 +96,22 @@ def compare(data: Any, target: Names = None, **options: Any) -> Comparison:
     return comparison
 
 
-def conduct(
+def conduct(data: Any = None, target: Names = None, **options: Any) -> Comparison:
+    """As `compare`, but Ctrl-C ends in a partial `Comparison` that says so, and not in an exception."""
+    from lossmith.errors import InputError
+
+    check_extra()
+    own = callable(options.get("model")) or "train" in options
+    if (own and not (data is None and target is None)) or (data is None and not own):
+        raise InputError("give data and its target, or your own model with train=, valid= and test=, and not both.")
+    if not own:
+        return of_data(data, target, **options)
+    from lossmith.compare.own import of_loaders
+
+    return of_loaders(**options)
+
+
+def of_data(
     data: Any,
     target: Names = None,
     *,
@@ -107,8 +133,7 @@ def conduct(
     memory: str | int | None = None,
     **roles: Any,
 ) -> Comparison:
-    """As `compare`, but Ctrl-C ends in a partial `Comparison` that says so, and not in an exception."""
-    check_extra()
+    """A comparison on a table, or on images."""
     from lossmith.compare import settings as options
     from lossmith.compare.data.load import Room
     from lossmith.compare.data.memory import memory_bytes
@@ -150,7 +175,9 @@ def conduct(
     return Session(settings, task, training, arms, store, Stop(began + limit), quiet).hold(fresh)
 
 
-def task_of(data: Any, target: Names, y: Any, roles: "Roles", test: Any, size: int | None, room: "Room") -> "Task":
+def task_of(
+    data: Any, target: Names, y: Any, roles: "Roles", test: Any, size: int | None, room: "Room | None"
+) -> "Task":
     """The task that a table, its images or a folder of images poses."""
     from lossmith.compare.data import pictures
     from lossmith.compare.data.load import load

@@ -94,7 +94,9 @@ class Splitter:
 
     def deal(self, rows: Rows, shares: dealing.Shares, generator: np.random.Generator) -> Rows:
         """The part of each of these rows."""
-        target = self.balanced[rows]
+        target = self.target[rows]
+        if target.dtype.kind == "f":  # the ranges of these rows: given test rows say nothing about the others
+            target = dealing.ranges(target)
         if self.groups is not None:
             groups = np.unique(self.groups[rows], return_inverse=True)[1]
             return dealing.by_group(dealing.tally(groups, target), shares, generator)[groups]
@@ -126,11 +128,6 @@ class Splitter:
         if self.target.dtype.kind == "f":
             return f"with low and high values of the target {near}in equal shares"
         return f"with each class {near}in its own share"
-
-    @property
-    def balanced(self) -> NDArray[Any]:
-        """What the parts have in equal shares: classes, labels, or ranges of the number to predict."""
-        return dealing.ranges(self.target) if self.target.dtype.kind == "f" else self.target
 
     def lacking(self, rows: Rows, part: str) -> list[int]:
         """The classes that these rows lack; of labels, the ones that training does not have although three rows do."""

@@ -48,7 +48,8 @@ def fit(
         model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
     )
     losses = (
-        train_epoch(prepared, objective, model, optimizer, batches, epoch) for epoch, batches in enumerate(epochs, start=1)
+        train_epoch(prepared, objective, model, optimizer, batches, epoch)
+        for epoch, batches in enumerate(epochs, start=1)
     )
 
     def validate(epoch: int) -> float:
@@ -62,7 +63,10 @@ def fit(
 def early_stopped(
     model: nn.Module, losses: Iterator[float], validate: Callable[[int], float], patience: int
 ) -> tuple[float, int, dict[str, list[float]], dict[str, Tensor]]:
-    """The best score, its epoch, the curves and the parameters, which the model has then; ``losses`` trains an epoch each."""
+    """The best score, its epoch, the curves and the parameters, which the model has then.
+
+    Taking one of ``losses`` trains the model for an epoch.
+    """
     best, best_epoch, state = -float("inf"), 0, kept(model)
     curve: dict[str, list[float]] = {"loss": [], "validation": []}
     for epoch, loss in enumerate(losses, start=1):

@@ -119,11 +119,7 @@ def questions(kind: str, metric: str) -> tuple[Asked, ...]:
 
 PLAIN_ERRORS = {
     "mae": ("Typical error", "has a smaller mean error", "has a larger mean error"),
-    "rmse": (
-        "Large errors",
-        "has smaller errors where large ones count most",
-        "has larger errors where they count most",
-    ),
+    "rmse": ("Large errors", "has a smaller root mean squared error", "has a larger root mean squared error"),
     "median_ae": ("Error in the middle", "has a smaller median error", "has a larger median error"),
     "mape": ("Relative error", "has a smaller percentage error", "has a larger percentage error"),
     "smape": ("Relative error", "has a smaller percentage error", "has a larger percentage error"),

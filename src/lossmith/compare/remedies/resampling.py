@@ -205,7 +205,7 @@ def smote_rows(matrix: Floats, labels: Labels, label: int, missing: int, numeric
     elif not numeric.any():
         sampler, portion = imblearn("over_sampling.SMOTEN"), missing
     else:
-        sampler, options["categorical_features"] = imblearn("over_sampling.SMOTENC"), np.flatnonzero(~numeric)
+        sampler, options["categorical_features"] = imblearn("over_sampling.SMOTENC"), np.flatnonzero(~numeric).tolist()
         width = int(numeric.sum()) + sum(len(np.unique(column)) for column in matrix[:, ~numeric].T)
         portion = max(1, MOST_NUMBERS // (NEIGHBOURS * width))
     starts = range(0, missing, portion)

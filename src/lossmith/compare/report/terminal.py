@@ -55,6 +55,7 @@ def about(task: dict[str, Any]) -> Text:
     if task["dropped_rows"]:
         lines.append(f"Left out: {task['dropped_rows']} rows without a target")
     lines += [f"Left out: column {clean(column['name'])}, {column['reason']}" for column in task["dropped"]]
+    lines += [clean(note, 300) for note in task.get("notes") or []]
     return Text("\n".join(lines))
 
 

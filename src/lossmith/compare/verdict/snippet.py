@@ -41,29 +41,74 @@ with torch.no_grad():  # the rule: the most probable class
 COUNTS = "counts = torch.bincount(y, minlength=classes)"
 
 
+SAVED = """\
+# On the command line, for a model of all rows: lossmith fit-best {folder} --out model
+from lossmith.compare import load_model
+
+model = load_model("model")
+predicted = model.predict("new-rows.csv")
+"""
+
+NUMBERS = """\
+import lossmith
+import torch
+from torch import nn
+
+# Put your own rows here: standardised features as float32, and targets as they are.
+features = {features}
+x, y = torch.randn(1000, features), torch.randn(1000)
+low, centre, high = torch.quantile(y, torch.tensor([0.25, 0.5, 0.75]))
+scale = (high - low) / 1.349  # the unit of the loss: the spread of the targets, which no few far rows move
+
+model = nn.Sequential({layers})
+optimizer = torch.optim.AdamW(model.parameters(), lr={learning_rate}, weight_decay={weight_decay})
+loss = lossmith.create({spec!r})
+
+for epoch in range({epochs}):  # as long as the comparison, which stopped early on validation rows, on average
+    for rows in torch.randperm(len(y)).split({batch}):
+        optimizer.zero_grad()
+        loss(model(x[rows])[:, 0] + centre / scale, y[rows] / scale).backward()
+        optimizer.step()
+
+predicted = model(x)[:, 0] * scale + centre
+"""
+
+
 def snippet(results: dict[str, Any], recommended: dict[str, Any] | None) -> str:
-    """A program that runs as it stands, on made-up rows; empty where nothing is recommended."""
+    """A program that trains with the winner: on made-up rows where it is short, else from a saved model."""
     if recommended is None:
         return ""
     settings, task = results["settings"], results["task"]
     arm = next(arm for arm in results["arms"] if arm["name"] == recommended["arm"])
+    words = {
+        "layers": layers(settings.get("hidden") or [], 1 if task["kind"] == "regression" else None),
+        "learning_rate": settings.get("learning_rate", 3e-3),
+        "weight_decay": settings.get("weight_decay", 1e-2),
+        "spec": recommended["spec"],
+        "epochs": best_epochs(results, recommended["arm"]),
+        "batch": settings.get("batch_size", 128),
+        "features": task.get("encoded_width") or max(1, len(task["features"])),
+    }
+    if not short(settings, task, arm):
+        return SAVED.format(folder="the folder of this report")
+    if task["kind"] == "regression":
+        return NUMBERS.format(**words)
     tuned = recommended["rule"] == "tuned"
     head = HEAD.format(
         imports="\nfrom lossmith.compare.remedies.rules import decide, tune\n" if tuned else "",
-        features=task.get("encoded_width") or max(1, len(task["features"])),
+        features=words["features"],
         classes=len(task["classes"]),
         last=len(task["classes"]) - 1,
     )
-    body = TRAIN.format(
-        layers=layers(settings.get("hidden") or []),
-        learning_rate=settings.get("learning_rate", 3e-3),
-        weight_decay=settings.get("weight_decay", 1e-2),
-        spec=recommended["spec"],
-        epochs=best_epochs(results, recommended["arm"]),
-        batch=settings.get("batch_size", 128),
-        **class_terms(arm, recommended["params"]),
-    )
+    body = TRAIN.format(**words, **class_terms(arm, recommended["params"]))
     return head + body + (TUNED.format(metric=settings.get("metric", "macro_f1")) if tuned else DEFAULT)
+
+
+def short(settings: dict[str, Any], task: dict[str, Any], arm: dict[str, Any]) -> bool:
+    """Whether training is a few lines: dense networks on rows as they are, for classes or numbers."""
+    plain = all(arm.get(part, "none") == "none" for part in ("resampling", "calibration")) and not arm.get("also")
+    dense = settings.get("model", "mlp") in ("mlp", "linear") and settings.get("metric") != "cost"
+    return plain and dense and task["kind"] in ("binary", "multiclass", "regression")
 
 
 def best_epochs(results: dict[str, Any], arm: str) -> int:
@@ -72,11 +117,11 @@ def best_epochs(results: dict[str, Any], arm: str) -> int:
     return max(1, round(sum(best) / len(best))) if best else 20
 
 
-def layers(hidden: list[int]) -> str:
-    """The arguments of ``nn.Sequential``."""
+def layers(hidden: list[int], outputs: int | None = None) -> str:
+    """The arguments of ``nn.Sequential``, which ends in ``outputs`` or as many as there are classes."""
     sizes = ["features", *map(str, hidden)]
     inner = [f"nn.Linear({a}, {b}), nn.ReLU(), " for a, b in pairwise(sizes)]
-    return "".join(inner) + f"nn.Linear({sizes[-1]}, classes)"
+    return "".join(inner) + f"nn.Linear({sizes[-1]}, {outputs or 'classes'})"
 
 
 def class_terms(arm: dict[str, Any], params: dict[str, Any]) -> dict[str, str]:
