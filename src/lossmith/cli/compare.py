@@ -90,6 +90,14 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray for the workers of a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster. [default: one is started here]", show_default=False)
+    ] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(help="Log every run to mlflow, wandb or tensorboard too, offline.", show_default=False),
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Time for everything, such as 90s, 10m or 1h30m.", show_default=False)
     ] = None,
@@ -137,6 +145,9 @@ def compare(
             text_model=None if text_model is None else str(text_model),
             size=size,
             memory=memory,
+            engine=engine,
+            address=address,
+            track=track,
             budget=budget,
             timeout=timeout,
             out=out,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from lossmith.compare.session import Comparison, Session
 if TYPE_CHECKING:
     from lossmith.compare.data.load import Roles, Room, Table
     from lossmith.compare.data.task import Task
+    from lossmith.compare.runs.engine import Executor
     from lossmith.compare.settings import Settings, Training
 
 REPORT_SECONDS = 2.0  # what the verdict and the report take, kept free at the end of a budget
@@ -75,6 +77,11 @@ def compare(data: Any = None, target: Names = None, **options: Any) -> Compariso
         parameters that returns an optimizer; ``"cuda"`` where there is one, else ``"cpu"``; the names of the classes.
     text_model
         A folder with a sentence-embedding model that reads text columns, instead of counting their words.
+    engine, address
+        ``"local"`` (the default), or ``"ray"``: runs are spread over the Ray cluster at an address such as
+        ``"ray://host:10001"``, or over one that is started here.
+    track
+        ``"mlflow"``, ``"wandb"`` or ``"tensorboard"``: every run is logged there too, offline.
     budget, timeout
         The time for all (no limit) and for one run (an hour): seconds, or a text such as ``"10m"``.
     out
@@ -131,6 +138,9 @@ def of_data(
     test: Any = None,
     size: int | None = None,
     memory: str | int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    track: str | None = None,
     **roles: Any,
 ) -> Comparison:
     """A comparison on a table, or on images."""
@@ -144,6 +154,8 @@ def of_data(
 
     began = time.monotonic()
     found = roles_of(**roles)
+    options.choose("engine", engine, ("local", "ray"))
+    check_tracker(track)
     waiting = {"budget": options.seconds("budget", budget), "timeout": options.seconds("timeout", timeout)}
     workers = cores() if jobs is None else jobs
     options.within("jobs", workers, 1, 1024)
@@ -172,7 +184,37 @@ def of_data(
     store = Store(out if out is not None else Path("lossmith-report") / folder_name(task.source, task.target))
     store.open()
     limit = float("inf") if settings.budget is None else settings.budget - min(REPORT_SECONDS, settings.budget / 5)
-    return Session(settings, task, training, arms, store, Stop(began + limit), quiet).hold(fresh)
+    stop = Stop(began + limit)
+    return Session(settings, task, training, arms, store, stop, quiet, executor_of(engine, address), track).hold(fresh)
+
+
+def check_tracker(track: str | None) -> None:
+    """The tracker is known and installed."""
+    from lossmith.compare.runs.tracking import TRACKERS
+    from lossmith.compare.settings import choose
+    from lossmith.errors import MissingError
+    from lossmith.extras import installed
+
+    if track is None:
+        return
+    choose("tracker", track, tuple(TRACKERS))
+    if not installed(TRACKERS[track][0].partition(".")[0]):
+        raise MissingError(f'{track} is not installed: pip install "lossmith[tracking]"')
+
+
+def executor_of(engine: str, address: str | None) -> "Executor | None":
+    """What makes the runs: the workers of this machine (None), or a Ray cluster."""
+    from lossmith.errors import InputError
+    from lossmith.extras import extra
+
+    if engine == "local":
+        if address is not None:
+            raise InputError("an address is that of a Ray cluster; give --engine ray with it.")
+        return None
+    extra("ray", "ray")
+    from lossmith.compare.runs.cluster import execute_on_ray
+
+    return partial(execute_on_ray, address=address)
 
 
 def task_of(

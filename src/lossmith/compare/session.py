@@ -7,7 +7,7 @@ load what it never uses.
 import platform
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -72,9 +72,12 @@ class Session:
     stop: "Stop"
     quiet: bool
     executor: "Executor | None" = None  # the worker processes of this machine, where no other is given
+    track: str | None = None  # "mlflow", "wandb" or "tensorboard"
 
     def hold(self, fresh: bool) -> Comparison:
         """Run what is not there yet, then judge and report what there is."""
+        from lossmith.compare.runs.tracking import tracking
+
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
         # The report's libraries take seconds to load, so they do it while the workers start and not at a deadline.
         threading.Thread(target=import_module, args=("lossmith.compare.report.html",), daemon=True).start()
@@ -83,17 +86,21 @@ class Session:
         for run in plan:
             if run.key not in records:
                 self.store.forget(run.key)
-        broken = self.fill(plan, records)
-        if broken and not records:
-            raise broken
-        results = self.results(plan, records)
-        results["time"] = {"started": started, "wall_seconds": time.monotonic() - clock}
-        self.write(results)
+        with tracking(self.track, self.store.folder, self.settings.describe(), self.task.describe()) as track:
+            broken = self.fill(plan, records, track)
+            if broken and not records:
+                raise broken
+            results = self.results(plan, records)
+            results["time"] = {"started": started, "wall_seconds": time.monotonic() - clock}
+            self.write(results)
+            track.finish(results)
         if broken:
             raise broken
         return Comparison(results, self.store.folder, self.stop.interrupted)
 
-    def fill(self, plan: "list[Run]", records: dict[str, Record]) -> "EngineError | None":
+    def fill(
+        self, plan: "list[Run]", records: dict[str, Record], track: Callable[[Record], None]
+    ) -> "EngineError | None":
         """Make and keep the records that are not there; why workers could no longer be started, if so."""
         from lossmith.compare.runs.engine import EngineError
 
@@ -103,6 +110,7 @@ class Session:
                 for run, record in work:
                     self.store.save(run.key, record)
                     records[run.key] = record
+                    track(record)
             except EngineError as error:
                 return error
         return None

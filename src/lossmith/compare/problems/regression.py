@@ -111,7 +111,7 @@ def rule(predicted: Floats, known: Floats, weight: Floats | None) -> dict[str, A
     return {"kind": "interval", "level": LEVEL, "reach": reach(predicted, known, weight)}
 
 
-def interval(predicted: Outputs | dict[str, Any], targets: dict[str, Any], weights: dict[str, Any]) -> dict[str, float]:
+def interval(predicted: dict[str, Any], targets: dict[str, Any], weights: dict[str, Any]) -> dict[str, float]:
     """How often the interval between two quantile outputs holds the target, as it is and made conformal.
 
     The conformal one is widened (or narrowed) on both sides by what the validation rows need to be covered: Romano et
@@ -133,7 +133,7 @@ def ends(predicted: Floats, more: float) -> tuple[Floats, Floats]:
 
 
 def reach(predicted: Floats, known: Floats, weight: Floats | None) -> float:
-    """How far the ends of validation rows are moved out for the share ``LEVEL`` of them, and one row more, to be held."""
+    """How far the ends of validation rows move out for a share ``LEVEL`` of them, and one row more, to be held."""
     low, high = ends(predicted, 0.0)
     need = np.maximum(low - known, known - high)
     return quantile(need, min(1.0, LEVEL * (1 + 1 / len(known))), weight)

@@ -10,6 +10,7 @@ from typing import Any
 from lossmith.compare.problems.asked import Path
 from lossmith.compare.report.questions import mean_of, name, path
 from lossmith.compare.report.tables import means_over
+from lossmith.compare.settings import OWN
 from lossmith.compare.verdict.inference import MINIMUM_REPEATS
 from lossmith.compare.verdict.records import Runs, dig
 from lossmith.compare.verdict.wording import measured, plural, shown
@@ -32,6 +33,11 @@ def compared(runs: Runs, results: dict[str, Any]) -> str:
     task = results["task"]
     source, target = clean(task["source"]), clean(task["target"])
     rows = f"{task['rows']:,} {'images' if task['kind'] == 'segmentation' else 'rows'} of {source}"
+    if runs.settings.get("model") == OWN:
+        return (
+            f"Your model {source} was trained in {plural(len(runs.arms), 'way')} on the rows of your loaders, "
+            f"{plural(runs.repeats, 'time')} each, from other initial weights and in another order each time."
+        )
     return (
         f"The same model was trained in {plural(len(runs.arms), 'way')} to predict {target} from {rows}, and each way "
         f"was tried on {plural(runs.repeats, 'different split')} into rows to learn from and rows to be tested on."

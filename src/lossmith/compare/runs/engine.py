@@ -57,7 +57,7 @@ class Workload:
 
 
 Executor = Callable[[Iterable[Run], Workload, int, float, "Stop"], Generator[tuple[Run, Record]]]
-"""Makes runs: (runs, workload, jobs, timeout, stop) -> every run with its record; `execute` is the one of this machine."""
+"""Makes runs: (runs, workload, jobs, timeout, stop) -> every run with its record; `execute` does so on this machine."""
 
 
 @dataclass

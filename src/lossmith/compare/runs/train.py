@@ -173,9 +173,7 @@ class Repeat:
         """Several models, each on its own balanced part of the training rows; logits of their mean probability."""
         subsets = resampling.balanced_subsets(self.prepared.targets["train"], found[1])
         members = [self.fit_on(self.with_rows(rows), arm, attempt, found) for rows in subsets]
-        outputs = {
-            name: mean_probability([one.outputs[name] for one in members]) for name in ("validation", "test")
-        }
+        outputs = {name: mean_probability([one.outputs[name] for one in members]) for name in ("validation", "test")}
         score = self.scoring(self.prepared).score(outputs["validation"], "validation")
         longest = max(members, key=lambda one: one.epochs)
         seconds, states = sum(one.seconds for one in members), [one.state for one in members]

@@ -32,8 +32,8 @@ def fit_best(
     out
         Where to save the model (see `Model.save`); a folder that is there is refused without ``force``.
     data, test
-        The same table (and the same test table) as in the comparison: needed where it was not read from a file, or where
-        the file is elsewhere now.
+        The same table (and the same test table) as in the comparison: needed where it was not read from a file, or
+        where the file is elsewhere now.
     arm
         Another arm than the recommended one, by its name.
 

@@ -49,7 +49,9 @@ def check_place(folder: str | Path, force: bool) -> Path:
         raise InputError(f"{shown} is there already; give another --out, or --force to replace a model.")
     odd = [entry.name for entry in path.iterdir() if not OURS.fullmatch(entry.name)] if path.is_dir() else [path.name]
     if odd:
-        raise InputError(f"{shown} is no model folder (it holds {quote(odd[0])}) and is not replaced; give another --out.")
+        raise InputError(
+            f"{shown} is no model folder (it holds {quote(odd[0])}) and is not replaced; give another --out."
+        )
     return path
 
 

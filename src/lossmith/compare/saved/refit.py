@@ -25,7 +25,7 @@ from lossmith.compare.report import saved
 from lossmith.compare.runs.prepare import Arrays, splitter_of
 from lossmith.compare.runs.train import Repeat
 from lossmith.compare.saved.model import Model
-from lossmith.compare.settings import TREES, Settings, Training
+from lossmith.compare.settings import OF_TABLES, TREES, Settings, Training
 from lossmith.compare.verdict.judge import better_rule
 from lossmith.compare.verdict.records import Runs
 from lossmith.errors import InputError
@@ -50,6 +50,10 @@ class Choice:
 def refit(folder: str | Path, data: Any = None, test: Any = None, arm: str | None = None) -> Model:
     """The model of the recommended arm (or of another one) of the comparison in a folder."""
     results = saved.judged(folder)
+    if results["settings"].get("inputs") != "table" or results["settings"].get("model") not in OF_TABLES:
+        raise InputError(
+            "fit-best trains the built-in models of tables; this comparison was of images, or of another model."
+        )
     name = arm_name(results, arm)
     with saved.sentence(folder):
         choice, settings, roles = choice_of(results, name), settings_of(results), roles_of(results)
@@ -139,7 +143,10 @@ def held_out_parts(arrays: Arrays, training: Training) -> dict[str, Any]:
 def rule_of(held_out: HeldOut, first: Fitted, choice: Choice) -> dict[str, Any]:
     """How outputs become predictions, from the rows held out; the default rule ignores these but for calibration."""
     problem = held_out.problem
-    found: dict[str, Any] = {**problem.measure(held_out.prepared, first.outputs, choice.arm)["rule"], "name": choice.rule}
+    found: dict[str, Any] = {
+        **problem.measure(held_out.prepared, first.outputs, choice.arm)["rule"],
+        "name": choice.rule,
+    }
     if choice.rule == "default" and found["kind"] == "offsets":
         found["values"] = rules.default_offsets(problem.training.costs, problem.outputs).tolist()
     if choice.rule == "default" and found["kind"] == "thresholds":
@@ -156,7 +163,9 @@ def arm_name(results: dict[str, Any], asked: str | None) -> str:
         raise InputError(f"the comparison has no arm {quote(asked)}{hint}")
     name = asked or (recommended or {}).get("arm")
     if name is None:
-        raise InputError("the comparison recommends no arm, as its baseline never finished; compare again, or give --arm.")
+        raise InputError(
+            "the comparison recommends no arm, as its baseline never finished; compare again, or give --arm."
+        )
     if not Runs(results).finished[name]:
         raise InputError(f"arm {quote(name)} has no finished run, so nothing is known of it; give another --arm.")
     return str(name)
@@ -189,8 +198,6 @@ def roles_of(results: dict[str, Any]) -> Roles:
 def same_task(results: dict[str, Any], roles: Roles, data: Any, test: Any) -> Task:
     """The task of the comparison from its table, which has to be the same to the last cell."""
     known, origin = results["task"], results["task"].get("origin", {})
-    if results["settings"].get("inputs", "table") != "table":
-        raise InputError("the comparison was about images, and fit-best trains models of tables only.")
     given = origin.get("path") if data is None else data
     if given is None:
         raise InputError("the comparison was not made from a file; give the same table as --data.")
@@ -198,7 +205,9 @@ def same_task(results: dict[str, Any], roles: Roles, data: Any, test: Any) -> Ta
     task = task_of(given, origin.get("targets") or [known["target"]], None, roles, tested, None, room_of(results))
     if task.digest() != known.get("digest"):
         shown = clean(given, 200) if isinstance(given, str | Path) else "the table"
-        raise InputError(f"{shown} is not the table that was compared on, or has changed; compare again, or give --data.")
+        raise InputError(
+            f"{shown} is not the table that was compared on, or has changed; compare again, or give --data."
+        )
     return task
 
 

@@ -80,7 +80,9 @@ def understood_as(frame: pd.DataFrame, columns: Mapping[str, Known], separator: 
     found = {}
     for name, known in columns.items():
         column = frame[name]
-        if known.kind == "numeric":  # a column of nothing but NA would stay text, as nothing in it tells that it is none
+        if (
+            known.kind == "numeric"
+        ):  # a column of nothing but NA would stay text, as nothing in it tells that it is none
             column = column.mask(column.str.strip().str.lower().isin(MISSING_WORDS))
         found[name] = column if known.kind in WORDS else typed(column.to_frame(), (), separator)[name]
     return pd.DataFrame(found)

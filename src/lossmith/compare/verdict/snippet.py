@@ -3,6 +3,8 @@
 from itertools import pairwise
 from typing import Any
 
+from lossmith.compare.settings import OWN
+
 HEAD = """\
 import lossmith
 import torch
@@ -76,7 +78,7 @@ predicted = model(x)[:, 0] * scale + centre
 
 def snippet(results: dict[str, Any], recommended: dict[str, Any] | None) -> str:
     """A program that trains with the winner: on made-up rows where it is short, else from a saved model."""
-    if recommended is None:
+    if recommended is None or results["settings"].get("model") == OWN:  # only the user knows the loop
         return ""
     settings, task = results["settings"], results["task"]
     arm = next(arm for arm in results["arms"] if arm["name"] == recommended["arm"])
