@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import boosting, compare, comparison, density, losses, monitor, overlap, sampling
+from bench import boosting, compare, comparison, density, losses, monitor, overlap, sampling, selection
 from bench.measure import machine
 
 SUITES = {
@@ -14,6 +14,7 @@ SUITES = {
     "overlap": overlap,
     "boosting": boosting,
     "monitor": monitor,
+    "selection": selection,
 }
 
 

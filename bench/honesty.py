@@ -34,39 +34,38 @@ LABELS = ["red", "green", "blue"]
 FLIPPED = 0.3
 COSTS = "fn=20,fp=1"
 ROBUST = ("mae", "huber", "log_cosh")
-Frame = pd.DataFrame
 Generator = np.random.Generator
 
 
-def features(generator: Generator, rows: int) -> Frame:
+def features(generator: Generator, rows: int) -> pd.DataFrame:
     """Normal numbers."""
     return pd.DataFrame(generator.normal(size=(rows, len(COLUMNS))), columns=COLUMNS)
 
 
-def two_classes(generator: Generator, rows: int) -> Frame:
+def two_classes(generator: Generator, rows: int) -> pd.DataFrame:
     """One row in five is positive, whatever the features."""
     return features(generator, rows).assign(y=generator.permutation(np.arange(rows) % 5 == 0))
 
 
-def three_classes(generator: Generator, rows: int) -> Frame:
+def three_classes(generator: Generator, rows: int) -> pd.DataFrame:
     """Classes with shares of 60, 30 and 10 %, whatever the features."""
     return features(generator, rows).assign(
         y=generator.permutation(np.repeat([0, 1, 2], [rows * 6 // 10, rows * 3 // 10, rows // 10]))
     )
 
 
-def numbers(generator: Generator, rows: int) -> Frame:
+def numbers(generator: Generator, rows: int) -> pd.DataFrame:
     """Normal targets, whatever the features."""
     return features(generator, rows).assign(y=generator.normal(10, 1, rows))
 
 
-def labels(generator: Generator, rows: int) -> Frame:
+def labels(generator: Generator, rows: int) -> pd.DataFrame:
     """Labels that half, 30 % and 20 % of the rows have, whatever the features."""
     there = (generator.random((rows, 3)) < [0.5, 0.3, 0.2]).astype(int)
     return features(generator, rows).join(pd.DataFrame(there, columns=LABELS))
 
 
-NOISE: dict[str, Callable[[Generator, int], Frame]] = {
+NOISE: dict[str, Callable[[Generator, int], pd.DataFrame]] = {
     "binary": two_classes,
     "multiclass": three_classes,
     "regression": numbers,
@@ -74,14 +73,14 @@ NOISE: dict[str, Callable[[Generator, int], Frame]] = {
 }
 
 
-def signal(generator: Generator, rows: int) -> Frame:
+def signal(generator: Generator, rows: int) -> pd.DataFrame:
     """One row in five is positive, and two features tell."""
     frame = features(generator, rows)
     score = 2 * frame["x0"] + frame["x1"] ** 2 + generator.logistic(size=rows)
     return frame.assign(y=score > np.quantile(score, 0.8))
 
 
-def done(frame: Frame, target: Any = "y", **options: Any) -> Comparison:
+def done(frame: pd.DataFrame, target: Any = "y", **options: Any) -> Comparison:
     """A comparison whose files are thrown away."""
     with tempfile.TemporaryDirectory() as folder:
         return compare(frame, target, out=Path(folder) / "out", quiet=True, **options)

@@ -36,7 +36,7 @@ def noise(kind, rows=120):
 def verdict_on(frame, target, epochs=4, **options):
     """As a session makes it, without processes and files."""
     task = infer(load(frame, target))
-    settings = training(task, model="linear", epochs=epochs, **options)
+    settings = training(task, model="linear", epochs=epochs, batch_sizes=(64, 64), **options)
     records = []
     for repeat in range(REPEATS):
         rows = Repeat(task.arrays, settings, repeat)
@@ -67,7 +67,7 @@ def test_noise_has_no_winner(kind):
 def test_what_is_there_is_found():
     """The same arms, epochs and repeats on tables whose features tell: the test above could fail."""
     for frame, target in ((numbers(200), "y"), (labelled(200), ["l0", "l1", "l2"])):
-        verdict = verdict_on(frame, target, epochs=8, learning_rate=0.1)
+        verdict = verdict_on(frame, target, epochs=10, learning_rate=0.1)
         assert verdict["found"] is True
         assert not verdict["headline"].startswith("Nothing")
 
@@ -76,7 +76,7 @@ def test_far_targets_make_absolute_error_the_winner():
     """One row in twelve is 200 off: squared error follows it and the arms that do not are shown to be better."""
     frame = numbers(240)
     far = frame.index % 12 == 0
-    verdict = verdict_on(frame.assign(y=frame["y"] + 200.0 * far), "y", epochs=8, learning_rate=0.1, metric="mae")
+    verdict = verdict_on(frame.assign(y=frame["y"] + 200.0 * far), "y", epochs=10, learning_rate=0.1, metric="mae")
     assert verdict["recommended"]["arm"] in ("mae", "huber")
     results = {c["arm"]: c["result"] for c in verdict["questions"][-1]["comparisons"]}
     assert results == {"mae": "better", "huber": "better"}
