@@ -14,7 +14,7 @@ each `balancr run`, so there is one run for every split; its three seeds are thr
 writing is not timed. Its learning curves, on by default and 50 more trainings each, and its cross-validation are off;
 it scales before it splits. The loop is what tools that compare models by cross-validation do: a pipeline and
 `cross_validate` with macro-F1, batch sizes as lossmith has them. Classes are numbers, because balancr 0.1.1 fails on
-words with pandas 3 ("Cannot interpret '<StringDtype(...)>' as a data type"). balancr is looked for on the PATH. Epochs
+words with pandas 3 ("Cannot interpret '<StringDtype(...)>' as a data type"). balancr is sought on the PATH. Epochs
 are those trained, of lossmith's kept try and of every training of the loop; balancr does not tell its own.
 """
 

@@ -94,6 +94,7 @@ def test_the_list_explains_every_check(lossmith: Call) -> None:
 def test_quiet_is_one_line_and_the_failures(lossmith: Call, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(FILE)
     done = lossmith("mine.py", "--quiet")
+    assert done.returncode == 1
     first, *rest = done.stdout.splitlines()
     assert first.startswith("focal: ")
     assert " failed" in first
