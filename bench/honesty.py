@@ -7,8 +7,8 @@ verdict, which looks for a signal first, acts on none.
 
 Planted effects: 30 % of the positive rows carry the other label in training and validation, and the test rows are
 right; a missed row costs 20 times a false alarm, and cross-entropy decides by that or by the larger probability; the
-noise of a number has Student's t distribution with 1.5 degrees of freedom, whose variance is infinite. Only the arms
-that an effect is about compete, on 16 repeats: what would be found depends on how many are asked as well.
+noise of a number has Student's t distribution with 1.5 degrees of freedom, whose variance is infinite. Only arms that
+an effect is about compete, on 16 repeats: what can be found depends on how many are asked, and not only on the effect.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def noise(kind: str, tables: int) -> list[str]:
 def flipped() -> list[str]:
     """Labels that are wrong in one class."""
     generator = np.random.default_rng(1)
-    frame, clean = signal(generator, 3000), signal(generator, 600)
+    frame, clean = signal(generator, 6000), signal(generator, 600)
     wrong = frame["y"] & (generator.random(len(frame)) < FLIPPED)
     verdict = done(frame.assign(y=frame["y"] & ~wrong), test=clean, losses=FORGIVING, repeats=REPEATS).results[
         "verdict"
@@ -119,7 +119,8 @@ def flipped() -> list[str]:
         if c["arm"] == verdict["baseline"]
     ):
         found.insert(0, "the tuned rule")
-    return ["30 % of one class flipped", listed(found), verdict["headline"]]
+    said = [verdict["headline"], *(text for text in verdict["sentences"] if "decision rule" in text)]
+    return ["30 % of one class flipped", listed(found), " ".join(said)]
 
 
 def costly() -> list[str]:
