@@ -8,7 +8,7 @@ verdict, which looks for a signal first, acts on none.
 Planted effects: 30 % of the positive rows carry the other label in training and validation, and the test rows are
 right; a missed row costs 20 times a false alarm, and cross-entropy decides by that or by the larger probability; the
 noise of a number has Student's t distribution with 1.5 degrees of freedom, whose variance is infinite. Only arms that
-an effect is about compete, on 16 repeats: what can be found depends on how many are asked, and not only on the effect.
+an effect is about compete, on 16 repeats (costs: 8): what is found depends on how many are asked, too.
 """
 
 import argparse

@@ -63,8 +63,8 @@ def test_nothing_wins():
     found = paragraph(results())
     assert found[1] == "Keep training with cross-entropy."
     assert found[2] == (
-        "It is right on 900 of 1,000 rows; of 1,000 rows of class yes it finds 500, and 800 of 1,000 that it calls "
-        "so are."
+        "It is right on 900 of 1,000 rows; of 1,000 rows of class yes it finds 500, and of 1,000 that it calls so "
+        "800 are right."
     )
     assert found[3] == "No other way of training was shown to be better, which does not prove that none is."
 

@@ -82,7 +82,7 @@ def level(runs: Runs, results: dict[str, Any]) -> str:
         error = mean_of(runs, base, ("errors", "mae"))["mean"]
         return "" if error is None else f"Its predictions are off by {measured(error)} on average."
     called, unit = class_words(results), UNITS.get(results["task"]["kind"], "rows")
-    exact = "" if precision is None else f", and {of_thousand(precision)} of 1,000 that it calls so are"
+    exact = "" if precision is None else f", and of 1,000 that it calls so {of_thousand(precision)} are right"
     return (
         f"It is right on {of_thousand(right)} of 1,000 {unit}; of 1,000 {unit} of {called} it finds "
         f"{of_thousand(recall)}{exact}."
