@@ -170,6 +170,14 @@ def test_labels_of_pure_noise_rank_no_better_than_chance():
         assert abs(np.mean(areas) - 0.5) < 0.12
 
 
+@pytest.mark.parametrize("arm", ["adasyn", "smote"])
+def test_rows_are_made_up_where_numbers_are_missing(arm):
+    frame = blobs(150).drop(columns="word")
+    frame.loc[::7, "a"] = np.nan
+    record = run(infer(load(frame, "y")), arm)
+    assert record["counts"]["after"][1] > record["counts"]["train"][1]
+
+
 def objective_of(task, arm, attempt=0):
     repeat = Repeat(task.arrays, training(task), 0)
     return repeat.prepared, Objective(repeat.problem, repeat.prepared, ARMS[arm], attempt)

@@ -140,7 +140,9 @@ class Repeat:
         if table is None or self.encoders.texts:
             raise InputError(f"{arm.resampling} makes rows up between numbers and categories, and there are texts.")
         matrix = table.impute(self.arrays["matrix"][self.parts["train"]])
-        matrix, targets = resampling.resampled(arm.resampling, matrix, targets, table.kinds_imputed, seed)
+        # ADASYN is not offered beside categories; a mark of what is missing is a number to it.
+        kinds = ["number"] * matrix.shape[1] if arm.resampling == "adasyn" else table.kinds_imputed
+        matrix, targets = resampling.resampled(arm.resampling, matrix, targets, kinds, seed)
         inputs = torch.from_numpy(np.ascontiguousarray(table.encode(matrix), np.float32))
         return self.with_training(inputs, targets, self.weights_beside(targets))
 
