@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tables import COMMAND, blobs, start, without_times, write
+from tables import COMMAND, blobs, labelled, numbers, start, without_times, write
 
 import lossmith
 from lossmith import cli
@@ -230,6 +230,27 @@ def test_a_budget_is_kept(tmp_path, capsys, monkeypatch):
     results = json.loads((tmp_path / "kept" / "results.json").read_text())
     assert results["status"] == "partial"
     assert 2 <= len(results["records"]) < 500
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "regression"])
+def test_other_targets_than_classes(tmp_path, capsys, monkeypatch, kind):
+    """Several targets are labels, amounts are numbers; both end in a report with their own figures."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, labelled() if kind == "multilabel" else numbers())
+    words = (
+        ("--target", "l0", "l1", "l2", "--losses", "focal")
+        if kind == "multilabel"
+        else ("--target", "y", "--losses", "mae")
+    )
+    code, out, err = call(
+        capsys, monkeypatch, "compare", "table.csv", *words, "--repeats", "1", "--model", "linear", "--out", "o"
+    )
+    assert (code, f"({kind}" in out) == (0, True), err
+    results = json.loads((tmp_path / "o" / "results.json").read_text())
+    figures = {"multilabel": "ranking", "regression": "errors"}[kind]
+    assert [record["status"] for record in results["records"]] == ["ok", "ok"]
+    assert all(figures in record for record in results["records"])
+    assert {"report.html", "report.md"} <= {path.name for path in (tmp_path / "o").iterdir()}
 
 
 MY_LOSSES = """
