@@ -88,8 +88,16 @@ def test_an_arm_is_the_same_whatever_ran_before_it(task):
         shared, alone = repeat.run(ARMS[arm]), run(task, arm)
         shared.pop("time"), alone.pop("time")
         assert shared == alone
-    assert len(repeat.fitted) == 3
     assert repeat.run(ARMS["isotonic"])["tries"] == repeat.run(ARMS["cross_entropy"])["tries"]
+
+
+def test_arms_that_are_calibrated_after_the_same_training_are_trained_once(task, monkeypatch):
+    trained, fit = [], Repeat.fit
+    monkeypatch.setattr(Repeat, "fit", lambda self, arm, attempt: trained.append(attempt) or fit(self, arm, attempt))
+    repeat = Repeat(task.arrays, training(task), 0)
+    for arm in ("cross_entropy", "temperature", "isotonic", "prior_correction"):
+        repeat.run(ARMS[arm])
+    assert trained == [0, 1, 2]
 
 
 def logged(task, arms, monkeypatch, model="mlp"):

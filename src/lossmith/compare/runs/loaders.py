@@ -130,7 +130,7 @@ class LoaderRepeat(Repeat):
     def __init__(self, own: Own, prepared: Prepared, training: Training, watch: Watch) -> None:
         self.own, self.prepared, self.training, self.watch = own, prepared, training, watch
         self.problem = problem_of(training)
-        self.fitted: dict[str, list[Fitted]] = {}
+        self.last: tuple[str, list[Fitted]] = ("", [])
 
     def work(self, task: dict[str, Any]) -> Record:
         """As a worker's."""

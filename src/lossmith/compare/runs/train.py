@@ -1,6 +1,7 @@
 """One run: one arm on one repeat, from the prepared rows to the record. Nothing is ever fitted on test rows."""
 
 import itertools
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -54,7 +55,7 @@ class Repeat:
         self.prepared: Prepared
         self.encoders: Encoders
         self.prepared, self.encoders, self.parts = prepare(arrays, training, self.problem, repeat, parts)
-        self.fitted: dict[str, list[Fitted]] = {}
+        self.last: tuple[str, list[Fitted]] = ("", [])
 
     def run(self, arm: Arm) -> dict[str, Any]:
         """Train every try of an arm, keep the best on validation, and measure that one on test."""
@@ -80,7 +81,7 @@ class Repeat:
             "curve": best.curve,
             "counts": self.counts(arm, chosen),
             "sizes": {part: len(targets) for part, targets in prepared.targets.items()},
-            "width": prepared.inputs["train"].shape[1],
+            "width": math.prod(prepared.inputs["train"].shape[1:]),
             **self.problem.measure(prepared, best.outputs, arm),
             **self.gradient(arm, chosen, best),
             **slices(self, best, arm),
@@ -92,12 +93,15 @@ class Repeat:
         }
 
     def tries(self, arm: Arm) -> list[Fitted]:
-        """The tries of an arm, trained once whatever is calibrated afterwards."""
+        """The tries of an arm; those of the last one again where arms differ in calibration alone.
+
+        Arms that differ so follow each other, and the outputs of all arms together would be large.
+        """
         trained = replace(arm, name="", title="", about="", calibration="none")
         key = repr(trained)
-        if key not in self.fitted:
-            self.fitted[key] = [self.fit(trained, attempt) for attempt in range(TRIES)]
-        return self.fitted[key]
+        if key != self.last[0]:
+            self.last = key, [self.fit(trained, attempt) for attempt in range(TRIES)]
+        return self.last[1]
 
     def fit(self, arm: Arm, attempt: int) -> Fitted:
         """One try."""
