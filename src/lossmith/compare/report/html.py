@@ -185,6 +185,7 @@ def page() -> Template:
         "signed": wording.signed,
         "difference": wording.difference,
         "p": wording.p_value,
+        "plural": wording.plural,
         "metric": questions.name,
         "capital": questions.capital,
         "said": said,

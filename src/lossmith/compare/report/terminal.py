@@ -12,7 +12,7 @@ from lossmith.compare.report.questions import name, path
 from lossmith.compare.session import Comparison
 from lossmith.compare.verdict.judge import RULES
 from lossmith.compare.verdict.records import Runs
-from lossmith.compare.verdict.wording import number, shown
+from lossmith.compare.verdict.wording import number, plural, shown
 from lossmith.text import clean
 
 MOST_FAILURES = 5
@@ -45,7 +45,7 @@ def about(task: dict[str, Any]) -> Text:
     classes = ", ".join(f"{clean(name, 30)} {count}" for name, count in sorted(counts, key=lambda pair: -pair[1])[:10])
     more = f" and {len(known) - 10} more" if len(known) > 10 else ""
     lines = [
-        f"{clean(task['source'])}: {task['rows']} rows, {len(task['features'])} features, "
+        f"{clean(task['source'])}: {task['rows']} rows, {plural(len(task['features']), 'feature')}, "
         f"target {clean(task['target'])} ({task['kind']}{': ' if classes else ''}{classes}{more})"
     ]
     if task.get("positive") is not None:
