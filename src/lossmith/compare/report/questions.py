@@ -13,7 +13,7 @@ TITLES = {"rank": "Ranking", "decide": "Deciding", "trust": "Probabilities"}
 WHY = {
     "average_precision": "Ranking asks whether likelier rows get higher probabilities, whatever the threshold.",
     "tuned": (
-        "Every arm's rule is tuned in the same way on validation rows: one offset for each class, added to log p before "
+        "Every arm's rule is tuned in the same way on validation rows: one offset per class, added to log p before "
         "the most probable class is taken; of two classes, and of each label, that is a threshold. The default rule is "
         "not tuned."
     ),
