@@ -26,7 +26,7 @@ FLOORS = [
     "activations audit losses",
     "flow",
     "arrays metrics table",
-    "extras files own_file text",
+    "extras files own_file page text",
     "errors",
 ]  # imports run downward only
 

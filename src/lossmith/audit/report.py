@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -10,8 +9,9 @@ from rich.text import Text
 
 from lossmith.audit.check import CHECKS, Outcome
 from lossmith.audit.run import Audit
+from lossmith.page import template
 
-PAGE = Path(__file__).parent / "page"
+PAGE = Path(__file__).parent / "page" / "audit.html"
 MARKS = {"pass": ("pass", "green"), "fail": ("FAIL", "bold red"), "not applicable": ("n/a", "dim")}
 
 
@@ -70,11 +70,8 @@ def catalogue(console: Console | None = None) -> None:
 
 def page(audit: Audit) -> str:
     """The answers as the text of one HTML file; everything that comes from the loss is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     themes = {
         theme: [o for o in audit.outcomes if o.theme == theme]
         for theme in dict.fromkeys(o.theme for o in audit.outcomes)
     }
-    return environment.get_template("audit.html").render(audit=audit, themes=themes, marks=MARKS, counts=audit.counts())
+    return template(PAGE).render(audit=audit, themes=themes, marks=MARKS, counts=audit.counts())

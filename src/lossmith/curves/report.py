@@ -3,25 +3,20 @@
 import base64
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from lossmith.curves import terminal
 from lossmith.curves.picture import rendered
 from lossmith.curves.table import Fitting
+from lossmith.page import template
 from lossmith.text import clean
 
-PAGE = Path(__file__).parent / "page"
+PAGE = Path(__file__).parent / "page" / "fit.html"
 
 
 def page(fitting: Fitting) -> str:
     """The text of the page; the picture is inside it, as data."""
-    environment = Environment(
-        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": terminal.number, "clean": clean}
     picture = base64.b64encode(rendered(fitting.curves, "svg")).decode("ascii")
     first = next(iter(fitting.results["losses"].values()))
-    return environment.get_template("fit.html").render(
+    return template(PAGE, number=terminal.number, clean=clean).render(
         results=fitting.results,
         about=terminal.about(fitting.results),
         remarks=terminal.remarks(fitting.results),

@@ -4,7 +4,6 @@ import re
 import sys
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from rich.box import SIMPLE
 from rich.console import Console
@@ -15,22 +14,19 @@ from rich.text import Text
 from lossmith.explanation.braille import chart
 from lossmith.explanation.document import Entry, Explanation
 from lossmith.explanation.picture import svg
+from lossmith.page import template
 from lossmith.text import clean
 
-PAGE = Path(__file__).parent / "page"
+PAGE = Path(__file__).parent / "page" / "show.html"
 STYLES = {"yes": "green", "no": "red", "not claimed": "dim"}
 LONG = 4000  # characters of one paragraph of somebody's docstring
 
 
 def page(explanation: Explanation) -> str:
     """The text of one HTML file; everything that comes from the loss is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     picture = "" if explanation.picture else Markup(svg(explanation.figure()))  # matplotlib escapes
-    template = environment.get_template("show.html")
     head, *short = heads(explanation)
-    return template.render(one=explanation, picture=picture, head=head, short=short)
+    return template(PAGE).render(one=explanation, picture=picture, head=head, short=short)
 
 
 def heads(explanation: Explanation) -> list[str]:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lossmith.compare.many import diagram
@@ -14,9 +13,10 @@ from lossmith.compare.report.html import said, scrubbed
 from lossmith.compare.runs.store import StoreError
 from lossmith.compare.verdict.wording import NAMES, number, p_value, signed
 from lossmith.files import write_text
+from lossmith.page import template
 from lossmith.text import clean
 
-TEMPLATES = Path(__file__).parent / "page"
+PAGE = Path(__file__).parent / "page" / "bench.html"
 LONGEST_SENTENCE = 2000
 RESULTS = {"better": "better", "worse": "worse", "unclear": "no sure difference", "untested": "too few to say"}
 HEADS = ("arm", "average rank", "median", "95 % interval", "signs + = -", "own tests + ? -", "p (Holm)", "verdict")
@@ -38,17 +38,10 @@ def write(folder: Path, results: dict[str, Any]) -> None:
 
 def page(results: dict[str, Any]) -> str:
     """The page as the text of one HTML file: no script in it, nothing fetched, every name escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "signed": signed, "p": p_value, "said": said}
-    environment.globals |= {"NAMES": NAMES, "RESULTS": RESULTS, "HEADS": HEADS, "rows": rows, "cells": cells}
+    words = {"NAMES": NAMES, "RESULTS": RESULTS, "HEADS": HEADS, "rows": rows, "cells": cells}
     tidy = scrubbed(results)
-    return environment.get_template("bench.html").render(
+    return template(PAGE, number=number, signed=signed, p=p_value, said=said).render(
+        **words,
         results=tidy,
         verdict=tidy["verdict"],
         headline=results["verdict"]["headline"],

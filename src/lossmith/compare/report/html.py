@@ -7,10 +7,10 @@ content security policy lets the browser run the two scripts written here, known
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -32,6 +32,7 @@ from lossmith.compare.report.tables import labels
 from lossmith.compare.verdict import wording
 from lossmith.compare.verdict.judge import RULES, judge
 from lossmith.compare.verdict.records import Runs
+from lossmith.page import template
 from lossmith.text import clean
 
 PAGE = Path(__file__).parent / "page"
@@ -65,7 +66,8 @@ def render(results: dict[str, Any]) -> str:
     found, shown = drawn(runs, results), tabulated(runs, results)
     there = parts(runs, results, found, shown)
     script = (PAGE / "report.js").read_text(encoding="utf-8")
-    return page().render(
+    return template(PAGE / "report.html", said=said, **FILTERS).render(
+        **WORDS,
         results=results,
         runs=runs,
         verdict=results["verdict"],
@@ -175,29 +177,22 @@ def contents(results: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def page() -> Template:
-    """The template with the few filters that print numbers."""
-    environment = Environment(
-        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "number": wording.number,
-        "signed": wording.signed,
-        "difference": wording.difference,
-        "p": wording.p_value,
-        "plural": wording.plural,
-        "metric": questions.name,
-        "capital": questions.capital,
-        "said": said,
-    }
-    environment.globals |= {
-        "FEATURES_SHOWN": FEATURES_SHOWN,
-        "FEWEST": panels.FEWEST,
-        "heading": questions.heading,
-        "title_of": questions.title,
-        "why": questions.why,
-    }
-    return environment.get_template("report.html")
+FILTERS: dict[str, Callable[..., Any]] = {
+    "number": wording.number,
+    "signed": wording.signed,
+    "difference": wording.difference,
+    "p": wording.p_value,
+    "plural": wording.plural,
+    "metric": questions.name,
+    "capital": questions.capital,
+}
+WORDS = {
+    "FEATURES_SHOWN": FEATURES_SHOWN,
+    "FEWEST": panels.FEWEST,
+    "heading": questions.heading,
+    "title_of": questions.title,
+    "why": questions.why,
+}
 
 
 def drawn(runs: Runs, results: dict[str, Any]) -> dict[str, Figure]:
