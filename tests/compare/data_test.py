@@ -44,7 +44,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_a_table(tmp_path
 def test_parquet_and_csv_give_the_same_task(tmp_path):
     blobs().to_parquet(tmp_path / "t.parquet")
     one, other = infer(load(tmp_path / "t.parquet", "y")), infer(load(write(tmp_path, blobs()), "y"))
-    assert one.digest() == other.digest()
+    assert one.digest == other.digest
     assert one.features == other.features
 
 
@@ -62,7 +62,7 @@ def test_arrays_and_frames_do_as_well_as_files():
     frame = blobs()
     from_arrays = infer(load(frame[["a", "b"]].to_numpy(), None, frame["y"]))
     from_frame = infer(load(frame[["a", "b", "y"]], "y"))
-    assert from_arrays.digest() == from_frame.digest()
+    assert from_arrays.digest == from_frame.digest
     assert [feature["name"] for feature in from_arrays.features] == ["x0", "x1"]
 
 
@@ -442,7 +442,7 @@ def test_texts_travel_beside_the_matrix():
     assert task.matrix.shape == (120, 3)
     alone = task_of(pd.DataFrame({"remark": texts, "y": blobs()["y"]}))
     assert alone.matrix.shape == (120, 0)
-    assert alone.digest() != task_of(pd.DataFrame({"remark": texts[::-1], "y": blobs()["y"]})).digest()
+    assert alone.digest != task_of(pd.DataFrame({"remark": texts[::-1], "y": blobs()["y"]})).digest
 
 
 def test_columns_with_a_role_are_no_features():
@@ -456,7 +456,7 @@ def test_columns_with_a_role_are_no_features():
     assert np.diff(task.arrays["times"]).tolist() == [-1.0] * 119
     frame.loc[4, "count"] = np.nan
     assert task_of(frame, weight="count").dropped_rows == 1
-    assert task.digest() != task_of(frame, group="team", time="day").digest()
+    assert task.digest != task_of(frame, group="team", time="day").digest
 
 
 def test_roles_that_cannot_be_are_refused():

@@ -18,9 +18,7 @@ from lossmith import cli
 from lossmith.compare.call import roles_of, task_of, training_of
 from lossmith.compare.data.columns import Known, applied
 from lossmith.compare.data.task import inputs_of
-from lossmith.compare.problems import problem_of
 from lossmith.compare.problems.asked import metrics_of
-from lossmith.compare.remedies.choice import choose_arms
 from lossmith.compare.runs.engine import Stop
 from lossmith.compare.runs.store import Store
 from lossmith.compare.runs.train import Repeat
@@ -57,8 +55,7 @@ def compared(folder, data, target, losses, model="linear", **roles):
         jobs=1, budget=None, timeout=60.0, losses=losses,
     )  # fmt: skip
     training = training_of(settings, task)
-    arms = choose_arms(losses, problem_of(training))
-    session = Session(settings, task, training, arms, Store(folder), Stop(float("inf")), True)
+    session = Session(settings, task, training, training.batch_sizes[0], "", Store(folder), Stop(), True)
     session.store.open()
     plan, repeat = session.plan(), Repeat(task.arrays, training, 0)
     results = session.results(plan, {run.key: repeat.run(run.arm) for run in plan})

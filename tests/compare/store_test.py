@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lossmith.compare.runs.store import Store, StoreError, folder_name, key_of
+from lossmith.compare.runs.store import Store, StoreError, folder_for, key_of
 from lossmith.errors import InputError
 from lossmith.files import write_text
 
@@ -90,6 +90,6 @@ def test_a_folder_that_is_lost_later_is_one_sentence(store):
 def test_the_home_folder_and_names_of_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Store("~/out").folder == tmp_path / "out"
-    assert folder_name("my table.csv", "a/b") == "my_table-a_b"
-    assert folder_name("..", "..") == "-.."
-    assert len(folder_name("x" * 300, "y" * 300)) < 200
+    assert folder_for("my table.csv", "a/b").name == "my_table-a_b"
+    assert folder_for("..", "..").name == "-.."
+    assert len(folder_for("x" * 300, "y" * 300).name) < 200

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossmith.compare.environment import check_extra, cores
-from lossmith.compare.runs.store import Store, folder_name
+from lossmith.compare.runs.store import Store, folder_for
 from lossmith.compare.session import Comparison, Session
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from lossmith.compare.runs.engine import Executor
     from lossmith.compare.settings import Settings, Training
 
-REPORT_SECONDS = 2.0  # what the verdict and the report take, kept free at the end of a budget
 DEMO = Path(__file__).parent / "demo" / "page-blocks.csv"
 DEMO_TARGET = "block"
 Names = str | Sequence[str] | None
@@ -147,10 +146,9 @@ def of_data(
     from lossmith.compare import settings as options
     from lossmith.compare.data.load import Room
     from lossmith.compare.data.memory import memory_bytes
-    from lossmith.compare.problems import problem_of
     from lossmith.compare.problems.asked import metrics_of
-    from lossmith.compare.remedies.choice import check_arms, choose_arms
     from lossmith.compare.runs.engine import Stop
+    from lossmith.compare.runs.prepare import splitter_of
 
     began = time.monotonic()
     found = roles_of(**roles)
@@ -173,19 +171,16 @@ def of_data(
         jobs=workers,
         budget=waiting["budget"],
         timeout=waiting["timeout"] or options.RUN_TIMEOUT,
-        losses=None if not losses else [losses] if isinstance(losses, str) else [str(loss) for loss in losses],
+        losses=options.losses_of(losses),
         costs=costs,
     )
     training = training_of(settings, task)
-    problem = problem_of(training)
-    arms = choose_arms(settings.losses, problem)
-    check_arms(arms, problem)
-    check_split(task, training)
-    store = Store(out if out is not None else Path("lossmith-report") / folder_name(task.source, task.target))
-    store.open()
-    limit = float("inf") if settings.budget is None else settings.budget - min(REPORT_SECONDS, settings.budget / 5)
-    stop = Stop(began + limit)
-    return Session(settings, task, training, arms, store, stop, quiet, executor_of(engine, address), track).hold(fresh)
+    splitter = splitter_of(task.arrays, training, task.classes)
+    batch = training.batch_size(len(splitter.rows(0).train))
+    store, stop = Store(out or folder_for(task.source, task.target)), Stop.after(began, settings.budget)
+    executor = executor_of(engine, address)
+    session = Session(settings, task, training, batch, splitter.describe(), store, stop, quiet, executor, track)
+    return session.hold(fresh)
 
 
 def check_tracker(track: str | None) -> None:
@@ -301,10 +296,3 @@ def training_of(settings: "Settings", task: "Task") -> "Training":
         above_zero=task.goal.kind == "regression" and bool((values > 0).all()),
         slices=task.slices,
     )
-
-
-def check_split(task: "Task", training: "Training") -> None:
-    """Split once, so that what cannot be split is said before anything is written."""
-    from lossmith.compare.runs.prepare import splitter_of
-
-    splitter_of(task.arrays, training, task.classes).rows(0)

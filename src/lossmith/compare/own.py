@@ -7,23 +7,21 @@ weights and order alone.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from lossmith.compare.call import REPORT_SECONDS, costs_of
+from lossmith.compare.call import costs_of
 from lossmith.compare.data.loaders import KINDS, SAME_ROWS, LoaderTask, optimizer_of, read
 from lossmith.compare.models.fitted import Prepared
-from lossmith.compare.problems import problem_of
 from lossmith.compare.problems.asked import metrics_of
 from lossmith.compare.remedies.arms import TRIES
-from lossmith.compare.remedies.choice import check_arms, choose_arms
 from lossmith.compare.runs.engine import Stop
 from lossmith.compare.runs.loaders import Own, execute_here
-from lossmith.compare.runs.store import Store, folder_name
+from lossmith.compare.runs.store import Store, folder_for
 from lossmith.compare.session import Comparison, Session
 from lossmith.compare.settings import (
     OWN,
@@ -33,6 +31,7 @@ from lossmith.compare.settings import (
     Settings,
     Training,
     choose,
+    losses_of,
     seconds,
     within,
 )
@@ -61,21 +60,6 @@ class OwnSettings(Settings):
     def describe(self) -> dict[str, Any]:
         """Every setting."""
         return {**asdict(self), "tries": TRIES, "early_stopping": f"{STOPPING[self.kind]} on validation"}
-
-
-@dataclass
-class OwnSession(Session):
-    """A comparison whose rows are the loaders' affair."""
-
-    @cached_property
-    def batch_size(self) -> int:
-        """Rows of the first training batch."""
-        return self.training.batch_sizes[0]
-
-    @property
-    def splits(self) -> str:
-        """That there is one split."""
-        return SAME_ROWS
 
 
 def of_loaders(
@@ -113,7 +97,7 @@ def of_loaders(
     found, prepared = read(own, seed, task, classes)
     made = optimizer_of(own, own.model(seed))
     group = made.param_groups[0]
-    limit, costs = seconds("budget", budget), costs_of(cost, found)
+    costs = costs_of(cost, found)
     settings = OwnSettings(
         kind=found.goal.kind,
         inputs=found.inputs,
@@ -122,9 +106,9 @@ def of_loaders(
         repeats=repeats,
         seed=seed,
         jobs=1,
-        budget=limit,
+        budget=seconds("budget", budget),
         timeout=seconds("timeout", timeout) or RUN_TIMEOUT,
-        losses=None if not losses else [losses] if isinstance(losses, str) else [str(loss) for loss in losses],
+        losses=losses_of(losses),
         costs=costs,
         epochs=epochs,
         patience=patience,
@@ -134,14 +118,9 @@ def of_loaders(
         device=str(own.device),
     )
     training = training_of(settings, found, prepared)
-    problem = problem_of(training)
-    arms = choose_arms(settings.losses, problem)
-    check_arms(arms, problem)
-    store = Store(out if out is not None else Path("lossmith-report") / folder_name(found.source, found.target))
-    store.open()
-    stop = Stop(float("inf") if limit is None else began + limit - min(REPORT_SECONDS, limit / 5))
+    store, stop = Store(out or folder_for(found.source, found.target)), Stop.after(began, settings.budget)
     executor = partial(execute_here, own, prepared, training)
-    return OwnSession(settings, found, training, arms, store, stop, quiet, executor).hold(fresh)
+    return Session(settings, found, training, found.batch, SAME_ROWS, store, stop, quiet, executor).hold(fresh)
 
 
 def training_of(settings: OwnSettings, task: LoaderTask, prepared: Prepared) -> Training:

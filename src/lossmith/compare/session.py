@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,17 +66,27 @@ class Session:
     settings: "Settings"
     task: "Task"
     training: "Training"
-    arms: "list[Arm]"
+    batch_size: int  # rows of one training step
+    splits: str  # how the rows are split, in words
     store: Store
     stop: "Stop"
-    quiet: bool
+    quiet: bool = False
     executor: "Executor | None" = None  # the worker processes of this machine, where no other is given
     track: str | None = None  # "mlflow", "wandb" or "tensorboard"
+
+    def __post_init__(self) -> None:
+        from lossmith.compare.problems import problem_of
+        from lossmith.compare.remedies.choice import check_arms, choose_arms
+
+        problem = problem_of(self.training)
+        self.arms: list[Arm] = choose_arms(self.settings.losses, problem)
+        check_arms(self.arms, problem)
 
     def hold(self, fresh: bool) -> Comparison:
         """Run what is not there yet, then judge and report what there is."""
         from lossmith.compare.runs.tracking import tracking
 
+        self.store.open()
         started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
         # The report's libraries take seconds to load, so they do it while the workers start and not at a deadline.
         threading.Thread(target=import_module, args=("lossmith.compare.report.html",), daemon=True).start()
@@ -121,7 +130,7 @@ class Session:
 
         shared = {
             "versions": versions(),
-            "data": self.task.digest(),
+            "data": self.task.digest,
             "training": asdict(self.training),
             "batch": self.batch_size,
         }
@@ -131,20 +140,6 @@ class Session:
             for repeat in range(self.settings.repeats)
             for arm in self.arms
         ]
-
-    @cached_property
-    def batch_size(self) -> int:
-        """Rows of one training step."""
-        from lossmith.compare.runs.prepare import splitter_of
-
-        return self.training.batch_size(len(splitter_of(self.task.arrays, self.training).rows(0).train))
-
-    @property
-    def splits(self) -> str:
-        """How the rows are split, in words."""
-        from lossmith.compare.runs.prepare import splitter_of
-
-        return splitter_of(self.task.arrays, self.training).describe()
 
     def finished(self, plan: "list[Run]") -> dict[str, Record]:
         """The records that an earlier call has left."""

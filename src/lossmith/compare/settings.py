@@ -124,6 +124,13 @@ STOPPING = {
 }
 
 
+def losses_of(given: str | Sequence[str] | None) -> list[str] | None:
+    """The specifications that are asked for, one or several; None where nothing is."""
+    if not given:
+        return None
+    return [given] if isinstance(given, str) else [str(loss) for loss in given]
+
+
 def models_of(inputs: str) -> tuple[str, ...]:
     """The models that an input may be compared on; images have one each."""
     return {"images": ("cnn",), "masks": ("unet",), "loaders": (OWN,)}.get(inputs, OF_TABLES)

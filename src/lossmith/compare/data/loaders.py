@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,10 @@ class LoaderTask(Task):
         """With the rows of all loaders."""
         return {**super().describe(), "rows": sum(self.sizes.values())}
 
+    @cached_property
     def digest(self) -> str:
         """A hash of the targets, the first training batch, the model and its optimizer."""
-        return hashlib.sha256((super().digest() + self.fingerprint).encode()).hexdigest()
+        return hashlib.sha256((super().digest + self.fingerprint).encode()).hexdigest()
 
 
 def optimizer_of(own: Own, model: nn.Module) -> torch.optim.Optimizer:

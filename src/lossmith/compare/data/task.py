@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,10 @@ class Task:
             "notes": self.notes,
             "sampled": self.sampled,
             "origin": self.origin,
-            "digest": self.digest(),
+            "digest": self.digest,
         }
 
+    @cached_property
     def digest(self) -> str:
         """A hash of all that training sees; names do not change a result and are not in it."""
         content = hashlib.sha256(repr((self.goal.kind, self.kinds, len(self.classes), self.positive)).encode())

@@ -27,6 +27,7 @@ from lossmith.text import clean
 
 COMMAND = (sys.executable, "-P", "-m", "lossmith.compare.runs.worker")
 TICK = 0.1
+REPORT_SECONDS = 2.0  # what the verdict and the report take, kept free at the end of a budget
 START_UP = 600.0  # seconds: importing from a cold network disk is slow, but it ends
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -66,6 +67,11 @@ class Stop:
 
     deadline: float = float("inf")
     interrupted: bool = False
+
+    @classmethod
+    def after(cls, began: float, budget: float | None) -> "Stop":
+        """When the seconds of a budget are over, but for those that the report takes."""
+        return cls() if budget is None else cls(began + budget - min(REPORT_SECONDS, budget / 5))
 
     @property
     def reason(self) -> str | None:

@@ -25,10 +25,10 @@ def key_of(configuration: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def folder_name(source: str, target: str) -> str:
-    """The data and the target as the name of a folder, so that two targets of a table have a report each."""
+def folder_for(source: str, target: str) -> Path:
+    """Where the report goes by default: by data and target, so that two targets of a table have a report each."""
     words = (re.sub(r"[^\w.-]+", "_", word)[:60] for word in (Path(source).stem, target))
-    return "-".join(words).lstrip(".")
+    return Path("lossmith-report") / "-".join(words).lstrip(".")
 
 
 class Store:

@@ -203,7 +203,7 @@ def same_task(results: dict[str, Any], roles: Roles, data: Any, test: Any) -> Ta
         raise InputError("the comparison was not made from a file; give the same table as --data.")
     tested = origin.get("test") if test is None else test
     task = task_of(given, origin.get("targets") or [known["target"]], None, roles, tested, None, room_of(results))
-    if task.digest() != known.get("digest"):
+    if task.digest != known.get("digest"):
         shown = clean(given, 200) if isinstance(given, str | Path) else "the table"
         raise InputError(
             f"{shown} is not the table that was compared on, or has changed; compare again, or give --data."
@@ -239,7 +239,7 @@ def about(results: dict[str, Any], task: Task, roles: Roles, choice: Choice, len
         "model": model,
         "epochs": lengths,
         "rows": len(task.labels),
-        "digest": task.digest(),
+        "digest": task.digest,
         "versions": {**versions(), **library},
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
