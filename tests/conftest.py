@@ -1,5 +1,26 @@
-"""One thread per test process: the tensors are small, and pytest-xdist has the cores."""
+"""One thread per test process: the tensors are small, and pytest-xdist has the cores. And the command line, in it."""
 
+import signal
+import sys
+
+import pytest
 import torch
 
+from lossmith import cli
+
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def command(capsys, monkeypatch):
+    """Calls the command line in this process: its exit code, and what it said on both outputs."""
+    monkeypatch.setattr(signal, "signal", lambda *words: None)
+
+    def called(*words):
+        monkeypatch.setattr(sys, "argv", ["lossmith", *(str(word) for word in words)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        said = capsys.readouterr()
+        return left.value.code or 0, said.out, said.err
+
+    return called

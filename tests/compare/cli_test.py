@@ -23,16 +23,6 @@ from lossmith.errors import InputError
 SMALL = ("--losses", "focal", "logit_adjusted", "--repeats", "2", "--model", "linear")
 
 
-def call(capsys, monkeypatch, *words):
-    """The command in this process: its exit code, and what it said on both outputs."""
-    monkeypatch.setattr(sys, "argv", ["lossmith", *(str(word) for word in words)])
-    monkeypatch.setattr(signal, "signal", lambda *words: None)
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    said = capsys.readouterr()
-    return left.value.code or 0, said.out, said.err
-
-
 def bad_tables():
     frame = blobs()
     return {
@@ -47,10 +37,10 @@ def bad_tables():
 
 
 @pytest.mark.parametrize("said", bad_tables())
-def test_bad_tables_end_with_one_sentence_and_nothing_written(tmp_path, capsys, monkeypatch, said):
+def test_bad_tables_end_with_one_sentence_and_nothing_written(tmp_path, monkeypatch, said, command):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, bad_tables()[said])
-    code, out, err = call(capsys, monkeypatch, "compare", "table.csv", "--target", "y", "--out", "new")
+    code, out, err = command("compare", "table.csv", "--target", "y", "--out", "new")
     assert (code, out) == (2, "")
     assert said in err
     assert err.count("\n") == 1
@@ -82,19 +72,19 @@ def test_bad_tables_end_with_one_sentence_and_nothing_written(tmp_path, capsys, 
         (("list", "--family", "likelyhood"), "likelihood"),
     ],
 )
-def test_bad_settings_end_with_one_sentence_and_nothing_written(tmp_path, capsys, monkeypatch, words, said):
+def test_bad_settings_end_with_one_sentence_and_nothing_written(tmp_path, monkeypatch, words, said, command):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, blobs())
-    code, out, err = call(capsys, monkeypatch, *words)
+    code, out, err = command(*words)
     assert (code, out) == (2, "")
     assert said in err
     assert err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
-def test_list_and_version_print_what_they_say(capsys, monkeypatch):
-    assert call(capsys, monkeypatch, "--version") == (0, f"lossmith {lossmith.__version__}\n", "")
-    code, out, _ = call(capsys, monkeypatch, "list", "--family", "likelihood")
+def test_list_and_version_print_what_they_say(command):
+    assert command("--version") == (0, f"lossmith {lossmith.__version__}\n", "")
+    code, out, _ = command("list", "--family", "likelihood")
     assert code == 0
     assert "focal" in out
     assert "huber" not in out
@@ -148,13 +138,13 @@ def test_a_comparison_from_beginning_to_end(tmp_path):
     assert len(list((tmp_path / "out" / "parts").iterdir())) == 6
 
 
-def test_more_repeats_keep_what_is_there_and_json_is_one_document(tmp_path, capsys, monkeypatch):
+def test_more_repeats_keep_what_is_there_and_json_is_one_document(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, blobs())
     words = ("compare", "table.csv", "--target=y", "--losses", "focal(gamma=1)", "--model=linear", "--jobs=1", "--json")
-    code, out, err = call(capsys, monkeypatch, *words, "--repeats=1")
+    code, out, err = command(*words, "--repeats=1")
     assert (code, json.loads(out)["status"]) == (0, "complete")
-    code, out, err = call(capsys, monkeypatch, *words, "--repeats=2")
+    code, out, err = command(*words, "--repeats=2")
     assert "2 of 4 runs are there already" in err
     document = json.loads(out)
     assert "records" not in document
@@ -220,20 +210,20 @@ def wait_for_parts(folder, count, process):
     assert process.poll() is None, process.communicate()
 
 
-def test_a_budget_is_kept(tmp_path, capsys, monkeypatch):
+def test_a_budget_is_kept(tmp_path, monkeypatch, command):
     """However slow the machine: what is there when the time is over is judged, and far from all runs are there."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path, blobs(60))
     words = ("compare", "table.csv", "--target", "y", "--losses", "focal(gamma=1)", "--out", "kept", "--quiet")
-    assert call(capsys, monkeypatch, *words, "--repeats", "1")[0] == 0
-    assert call(capsys, monkeypatch, *words, "--repeats", "500", "--budget", "5s")[0] == 0
+    assert command(*words, "--repeats", "1")[0] == 0
+    assert command(*words, "--repeats", "500", "--budget", "5s")[0] == 0
     results = json.loads((tmp_path / "kept" / "results.json").read_text())
     assert results["status"] == "partial"
     assert 2 <= len(results["records"]) < 500
 
 
 @pytest.mark.parametrize("kind", ["multilabel", "regression"])
-def test_other_targets_than_classes(tmp_path, capsys, monkeypatch, kind):
+def test_other_targets_than_classes(tmp_path, monkeypatch, kind, command):
     """Several targets are labels, amounts are numbers; both end in a report with their own figures."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path, labelled() if kind == "multilabel" else numbers())
@@ -242,9 +232,7 @@ def test_other_targets_than_classes(tmp_path, capsys, monkeypatch, kind):
         if kind == "multilabel"
         else ("--target", "y", "--losses", "mae")
     )
-    code, out, err = call(
-        capsys, monkeypatch, "compare", "table.csv", *words, "--repeats", "1", "--model", "linear", "--out", "o"
-    )
+    code, out, err = command("compare", "table.csv", *words, "--repeats", "1", "--model", "linear", "--out", "o")
     assert (code, f"({kind}" in out) == (0, True), err
     results = json.loads((tmp_path / "o" / "results.json").read_text())
     figures = {"multilabel": "ranking", "regression": "errors"}[kind]
@@ -283,14 +271,14 @@ class WildLoss(LikelihoodLoss):
 """
 
 
-def test_losses_that_die_hang_or_overflow_are_listed_with_the_reason(tmp_path, capsys, monkeypatch):
+def test_losses_that_die_hang_or_overflow_are_listed_with_the_reason(tmp_path, monkeypatch, command):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.chdir(tmp_path)
     write(tmp_path, blobs())
     (tmp_path / "mine.py").write_text(MY_LOSSES)
     losses = [f"mine.py:{name}Loss" for name in ("Fine", "Deadly", "Hanging", "Wild")]
     words = ("compare", "table.csv", "--target", "y", "--losses", *losses, "--repeats", "1", "--timeout", "20s")
-    code, out, err = call(capsys, monkeypatch, *words)
+    code, out, err = command(*words)
     assert code == 0
     results = json.loads((tmp_path / "lossmith-report" / "table-y" / "results.json").read_text())
     records = {record["arm"]: record for record in results["records"]}
@@ -305,7 +293,7 @@ def test_losses_that_die_hang_or_overflow_are_listed_with_the_reason(tmp_path, c
 
 
 @pytest.mark.parametrize("broken", ["folder", "worker"])
-def test_what_breaks_in_the_middle_is_one_sentence(tmp_path, capsys, monkeypatch, broken):
+def test_what_breaks_in_the_middle_is_one_sentence(tmp_path, monkeypatch, broken, command):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, blobs())
     folder = tmp_path / "lossmith-report" / "table-y"
@@ -319,17 +307,17 @@ def test_what_breaks_in_the_middle_is_one_sentence(tmp_path, capsys, monkeypatch
         yield runs[1], {**record, "arm": "focal"}
 
     monkeypatch.setattr(engine, "execute", execute)
-    code, out, err = call(capsys, monkeypatch, "compare", "table.csv", "--target", "y", *SMALL, "--quiet")
+    code, out, err = command("compare", "table.csv", "--target", "y", *SMALL, "--quiet")
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert ("can no longer be written" if broken == "folder" else "no memory") in err
     assert (folder / "report.html").exists() == (broken == "worker")
 
 
-def test_when_no_run_succeeds_the_exit_code_is_one(tmp_path, capsys, monkeypatch):
+def test_when_no_run_succeeds_the_exit_code_is_one(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, blobs())
     words = ("compare", "table.csv", "--target", "y", *SMALL, "--repeats", "1", "--timeout", "0.0001s", "--quiet")
-    assert call(capsys, monkeypatch, *words)[0] == 1
+    assert command(*words)[0] == 1
     assert (tmp_path / "lossmith-report" / "table-y" / "report.html").exists()
 
 
@@ -367,7 +355,7 @@ def test_an_edited_loss_has_another_key(tmp_path):
     assert identity(replace(arm, title="another")) == identity(arm)
 
 
-def test_fresh_starts_over(tmp_path, capsys, monkeypatch):
+def test_fresh_starts_over(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, blobs())
     words = (
@@ -381,9 +369,9 @@ def test_fresh_starts_over(tmp_path, capsys, monkeypatch):
         "--jobs=1",
     )
     parts = tmp_path / "lossmith-report" / "table-y" / "parts"
-    call(capsys, monkeypatch, *words)
+    command(*words)
     before = {path.name: path.stat().st_mtime_ns for path in parts.iterdir()}
-    call(capsys, monkeypatch, *words, "--fresh")
+    command(*words, "--fresh")
     after = {path.name: path.stat().st_mtime_ns for path in parts.iterdir()}
     assert before.keys() == after.keys()
     assert all(before[name] != after[name] for name in before)

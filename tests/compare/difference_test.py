@@ -3,8 +3,6 @@
 import copy
 import io
 import json
-import signal
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ import sample_results
 from rich.console import Console
 from scipy import stats
 
-from lossmith import cli
 from lossmith.compare.report import difference, saved, terminal_difference
 from lossmith.compare.verdict.judge import judge
 from lossmith.errors import InputError
@@ -166,21 +163,12 @@ def written(folder, found):
     return folder
 
 
-def call(capsys, monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["lossmith", *(str(word) for word in words)])
-    monkeypatch.setattr(signal, "signal", lambda *words: None)
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    said = capsys.readouterr()
-    return left.value.code or 0, said.out, said.err
-
-
 class TestCommands:
-    def test_diff_in_80_columns(self, tmp_path, capsys, monkeypatch):
+    def test_diff_in_80_columns(self, tmp_path, monkeypatch, command):
         monkeypatch.setenv("COLUMNS", "80")
         one = sample(arms=sample_results.ARMS)
         first, second = written(tmp_path / "1", one), written(tmp_path / "2", shifted(one, {"focal": GAINS}))
-        code, out, err = call(capsys, monkeypatch, "diff", first, second)
+        code, out, err = command("diff", first, second)
         assert (code, err) == (0, "")
         lines = [line.strip() for line in out.splitlines()]
         assert max(len(line) for line in lines if str(tmp_path) not in line) <= 80
@@ -189,23 +177,23 @@ class TestCommands:
         assert row.endswith("better")
         assert "paired over the repeats" in " ".join(out.split())
 
-    def test_diff_as_json(self, tmp_path, capsys, monkeypatch):
+    def test_diff_as_json(self, tmp_path, command):
         first, second = written(tmp_path / "1", sample()), written(tmp_path / "2", sample(digest="two"))
-        code, out, _ = call(capsys, monkeypatch, "diff", first, second, "--json")
+        code, out, _ = command("diff", first, second, "--json")
         assert code == 0
         assert json.loads(out)["paired"] is False
 
-    def test_report_writes_three_files_anew_and_judges_again(self, tmp_path, capsys, monkeypatch):
+    def test_report_writes_three_files_anew_and_judges_again(self, tmp_path, command):
         old = sample() | {"verdict": {"headline": "Stale."}}
         folder = written(tmp_path / "1", old)
-        code, out, err = call(capsys, monkeypatch, "report", folder)
+        code, out, err = command("report", folder)
         assert (code, err) == (0, "")
         assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.md", "results.json"]
         verdict = judge(sample())
         assert json.loads((folder / "results.json").read_text())["verdict"]["headline"] == verdict["headline"]
         assert "Stale." not in (folder / "report.html").read_text(encoding="utf-8")
         assert " ".join(out.split()).find(" ".join(verdict["headline"].split())) >= 0
-        assert call(capsys, monkeypatch, "report", folder, "--quiet")[1].strip() == verdict["headline"]
+        assert command("report", folder, "--quiet")[1].strip() == verdict["headline"]
 
     def test_a_hostile_name_is_printed_as_it_is(self):
         one, other = judged(sample()), judged(sample(digest="two"))
@@ -234,10 +222,10 @@ def broken():
 
 
 @pytest.mark.parametrize("said", broken())
-def test_damaged_results_end_with_one_sentence_and_nothing_written(tmp_path, capsys, monkeypatch, said):
+def test_damaged_results_end_with_one_sentence_and_nothing_written(tmp_path, said, command):
     (tmp_path / "results.json").write_text(broken()[said], encoding="utf-8")
     for words in (("report", tmp_path), ("diff", tmp_path, tmp_path)):
-        code, out, err = call(capsys, monkeypatch, *words)
+        code, out, err = command(*words)
         assert (code, out) == (2, "")
         assert said in err
         assert err.count("\n") == 1

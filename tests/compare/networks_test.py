@@ -6,15 +6,6 @@ from torch.nn import functional as F
 
 from lossmith.compare.models import networks
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 MAKE = {
     "cnn": lambda seed=0, size=28, channels=1, outputs=3: networks.cnn(channels, size, outputs, seed),
     "unet": lambda seed=0, size=28, channels=1, outputs=3: networks.unet(channels, outputs, seed, size),

@@ -2,8 +2,6 @@
 
 import json
 import re
-import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ from safetensors.torch import load_file
 from tables import blobs, labelled, numbers, write
 
 import lossmith
-from lossmith import cli
 from lossmith.compare.call import roles_of, task_of, training_of
 from lossmith.compare.data.columns import Known, applied
 from lossmith.compare.data.task import inputs_of
@@ -392,12 +389,12 @@ def summed(words):
         ("other parameters", "model.safetensors is not as it was written"),
     ],
 )
-def test_a_folder_that_is_no_model_is_refused(made, tmp_path, capsys, monkeypatch, how, sentence):
+def test_a_folder_that_is_no_model_is_refused(made, tmp_path, how, sentence, command):
     frame, fitted, _ = made("prior")
     fitted.save(tmp_path / "model")
     folder = tampered(tmp_path / "model", how)
     assert sentence in said(lossmith.compare.load_model, folder)
-    code, out, err = call(capsys, monkeypatch, "predict", folder, write(tmp_path, frame))
+    code, out, err = command("predict", folder, write(tmp_path, frame))
     assert (code, out, err.count("\n")) == (2, "", 1)
 
 
@@ -449,31 +446,21 @@ def test_other_data_and_other_comparisons_are_refused(tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def call(capsys, monkeypatch, *words):
-    """The command in this process: its exit code, and what it said on both outputs."""
-    monkeypatch.setattr(sys, "argv", ["lossmith", *(str(word) for word in words)])
-    monkeypatch.setattr(signal, "signal", lambda *words: None)
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    told = capsys.readouterr()
-    return left.value.code or 0, told.out, told.err
-
-
-def test_the_command_line_from_a_report_to_predictions(tmp_path, capsys, monkeypatch):
+def test_the_command_line_from_a_report_to_predictions(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     frame = blobs(100).replace({"y": {"yes": "=1+1"}})
     compared(Path("report"), write(tmp_path, frame), "y", ["focal"])
-    code, out, _ = call(capsys, monkeypatch, "fit-best", "report", "--out", "model")
+    code, out, _ = command("fit-best", "report", "--out", "model")
     assert code == 0
     assert "Cross-entropy" in out
     assert "Trained on all 100 rows" in out
-    assert call(capsys, monkeypatch, "fit-best", "report", "--out", "model")[0] == 2
-    code, out, err = call(capsys, monkeypatch, "predict", "model", "table.csv")
+    assert command("fit-best", "report", "--out", "model")[0] == 2
+    code, out, err = command("predict", "model", "table.csv")
     assert (code, err) == (0, 'lossmith: 100 predictions; 1 column ignored ("y").\n')
     rows = out.splitlines()
     assert rows[0] == "prediction,p_=1+1,p_no"
     assert {row.split(",")[0] for row in rows[1:]} == {"'=1+1", "no"}
-    code, out, _ = call(capsys, monkeypatch, "predict", "model", "table.csv", "--out", "p.csv", "--json")
+    code, out, _ = command("predict", "model", "table.csv", "--out", "p.csv", "--json")
     summary = json.loads(out)
     assert (code, summary["rows"], summary["ignored_columns"]) == (0, 100, ["y"])
     assert sum(summary["predicted"].values()) == 100
@@ -482,6 +469,6 @@ def test_the_command_line_from_a_report_to_predictions(tmp_path, capsys, monkeyp
     np.testing.assert_allclose(found["p_no"], expected["p_no"], rtol=1e-15)
     Path("link.csv").symlink_to("p.csv")
     for bad in (["--out", "link.csv"], ["--out", "table.csv"], ["--json"]):
-        code, out, err = call(capsys, monkeypatch, "predict", "model", "table.csv", *bad)
+        code, out, err = command("predict", "model", "table.csv", *bad)
         assert (code, out, err.count("\n")) == (2, "", 1)
     pd.testing.assert_frame_equal(pd.read_csv("table.csv"), frame)

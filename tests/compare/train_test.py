@@ -23,15 +23,6 @@ ARMS = {arm.name: arm for arm in known_arms()}
 PLAIN = ("cross_entropy", "focal", "logit_adjusted", "balanced", "class_balanced", "temperature")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As in a worker; several threads only wait for each other on batches this small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(params=[2, 3], ids=["binary", "multiclass"])
 def task(request):
     return infer(load(blobs(150, request.param), "y"))

@@ -3,15 +3,14 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from lossmith import cli
 from lossmith.cli.fit import split
 
 ENGEL = ("engel.csv", "--x", "income", "--y", "foodexp", "--model", "poly:1")
@@ -20,23 +19,15 @@ SMALL = ("small.csv", "--x", "t", "--y", "v")
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
+def call(tmp_path, monkeypatch, command):
     """The command in this process and an own folder: its exit code, and what it said on both outputs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(signal, "signal", lambda *words: None)
     sm.datasets.engel.load_pandas().data.to_csv(tmp_path / "engel.csv", index=False)
     lines = "".join(f"{k},{2 * k + 1 if k != 4 else ''},{k % 2},w,0\n" for k in range(8))
     (tmp_path / "small.csv").write_text("t,v,w,word,zero\n" + lines)
 
-    def called(*words):
-        monkeypatch.setattr(sys, "argv", ["lossmith", "fit", *(str(word) for word in words)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        said = capsys.readouterr()
-        return left.value.code or 0, said.out, said.err
-
-    return called
+    return partial(command, "fit")
 
 
 def test_a_comma_inside_brackets_does_not_split():

@@ -2,13 +2,11 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
-
-from lossmith import cli
 
 CLASSES = "y,yhat,p_a,p_b\na,a,.9,.1\nb,a,.6,.4\nb,b,.2,.8\na,a,.7,.3\n"
 NUMBERS = "y,yhat,lo,hi\n1.5,1,0,2\n2.5,3,2,4\n3.5,3,4,5\n0,1,0,1\n"
@@ -17,22 +15,14 @@ BOTH = ("--target", "y", "--prediction", "yhat")
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
+def call(tmp_path, monkeypatch, command):
     """The command in this process and an own folder: its exit code, and what it said on both outputs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr(signal, "signal", lambda *words: None)
     for name, text in (("classes", CLASSES), ("numbers", NUMBERS), ("texts", TEXTS)):
         (tmp_path / f"{name}.csv").write_text(text)
 
-    def called(*words):
-        monkeypatch.setattr(sys, "argv", ["lossmith", "evaluate", *(str(word) for word in words)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        said = capsys.readouterr()
-        return left.value.code or 0, said.out, said.err
-
-    return called
+    return partial(command, "evaluate")
 
 
 def rows(out):

@@ -2,31 +2,23 @@
 
 import json
 import re
-import signal
-import sys
 from html.parser import HTMLParser
 
 import pytest
 
-from lossmith import cli, create
+from lossmith import create
 from lossmith.explanation.document import entry, explain
 from lossmith.explanation.report import page
 from tests.laws.cases import SHIPPED
 
 
-def call(capsys, monkeypatch, *words, columns=110):
-    """The command in this process: its exit code, and what it said on both outputs."""
-    monkeypatch.setattr(sys, "argv", ["lossmith", *(str(word) for word in words)])
-    monkeypatch.setattr(signal, "signal", lambda *words: None)
-    monkeypatch.setenv("COLUMNS", str(columns))
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    said = capsys.readouterr()
-    return left.value.code or 0, said.out, said.err
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "110")
 
 
-def test_the_text_says_everything(capsys, monkeypatch):
-    code, out, err = call(capsys, monkeypatch, "show", "huber")
+def test_the_text_says_everything(command):
+    code, out, err = command("show", "huber")
     assert (code, err) == (0, "")
     for words in (
         "huber   residual, HuberLoss",
@@ -44,20 +36,20 @@ def test_the_text_says_everything(capsys, monkeypatch):
     assert "`" not in out
 
 
-def test_values_of_a_parameter_stand_side_by_side(capsys, monkeypatch):
-    code, out, _ = call(capsys, monkeypatch, "show", "focal", "--gamma", "0,2")
+def test_values_of_a_parameter_stand_side_by_side(command):
+    code, out, _ = command("show", "focal", "--gamma", "0,2")
     assert code == 0
     assert re.search(r"gamma +0 +2", out)
     assert re.search(r"convex +yes +no", out)
     assert re.search(r"proper +yes +no", out)
-    code, out, _ = call(capsys, monkeypatch, "show", "asymmetric", "--gamma-neg=1,2", "--clip", "0", "--quiet")
+    code, out, _ = command("show", "asymmetric", "--gamma-neg=1,2", "--clip", "0", "--quiet")
     assert (code, out.count("\n")) == (0, 1)
-    code, out, _ = call(capsys, monkeypatch, "show", "poly", "--epsilon", "-1,2", "--json")
+    code, out, _ = command("show", "poly", "--epsilon", "-1,2", "--json")
     assert json.loads(out)["rows"][0]["answers"] == ["yes", "no"]
 
 
-def test_json_is_one_document(capsys, monkeypatch):
-    code, out, _ = call(capsys, monkeypatch, "show", "0.7*focal + 0.3*poly", "--json")
+def test_json_is_one_document(command):
+    code, out, _ = command("show", "0.7*focal + 0.3*poly", "--json")
     found = json.loads(out)
     assert code == 0
     assert found["spec"] == "0.7*focal + 0.3*poly"
@@ -107,11 +99,11 @@ class Links(HTMLParser):
         self.found += [tag] * (tag in ("script", "iframe", "object", "embed", "base"))
 
 
-def test_a_page_fetches_nothing_and_escapes_a_hostile_loss(tmp_path, capsys, monkeypatch):
+def test_a_page_fetches_nothing_and_escapes_a_hostile_loss(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     name = "_<b>$x_1$ & y.py"
     (tmp_path / name).write_text(HOSTILE)
-    code, out, err = call(capsys, monkeypatch, "show", f"{name}:Mine_", "--html", "page.html")
+    code, out, err = command("show", f"{name}:Mine_", "--html", "page.html")
     assert (code, err) == (0, "")
     assert "[bold]r[/bold]" in out
     text = (tmp_path / "page.html").read_text()
@@ -129,10 +121,10 @@ def test_a_page_fetches_nothing_and_escapes_a_hostile_loss(tmp_path, capsys, mon
     assert "not claimed" in text
 
 
-def test_a_page_of_every_kind(tmp_path, capsys, monkeypatch):
+def test_a_page_of_every_kind(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     for words in (("dice",), ("info_nce",), ("focal", "--gamma", "0,2"), ("ldam",), ("0.5*mse + mae",)):
-        code, _, err = call(capsys, monkeypatch, "show", *words, "--html", "page.html", "--quiet")
+        code, _, err = command("show", *words, "--html", "page.html", "--quiet")
         assert (code, err) == (0, ""), words
         text = (tmp_path / "page.html").read_text()
         assert ("<svg" in text) == (words != ("info_nce",))
@@ -156,9 +148,9 @@ def test_a_page_of_every_kind(tmp_path, capsys, monkeypatch):
         (("gone.py:Mine",), "there is no file gone.py"),
     ],
 )
-def test_mistakes_are_one_sentence(tmp_path, capsys, monkeypatch, words, said):
+def test_mistakes_are_one_sentence(tmp_path, monkeypatch, words, said, command):
     monkeypatch.chdir(tmp_path)
-    code, out, err = call(capsys, monkeypatch, "show", *words)
+    code, out, err = command("show", *words)
     assert (code, out) == (2, "")
     assert said in err
     assert err.count("\n") == 1
@@ -173,8 +165,9 @@ def test_docstrings_are_read_as_they_are_written():
     assert [(p.name, p.own) for p in found.parameters][:2] == [("gamma", True), ("link", False)]
 
 
-def test_five_values_of_a_parameter_fit_a_narrow_terminal(capsys, monkeypatch):
-    _, out, _ = call(capsys, monkeypatch, "show", "focal", "--gamma", "0,0.5,1,2,5", columns=80)
+def test_five_values_of_a_parameter_fit_a_narrow_terminal(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = command("show", "focal", "--gamma", "0,0.5,1,2,5")
     assert re.search(r"gamma +0 +0\.5 +1 +2 +5 ", out)
     assert re.search(r"Lipschitz +yes +yes +yes +yes +yes +\n +L=1 +L=1\.009 +L=1\.045 +L=1\.129 +L=1\.315", out)
     assert "\u2026" not in out  # nothing is cut off
@@ -191,14 +184,14 @@ def test_anchors_bring_the_lines_that_they_need():
     assert result == "0.4285..."
 
 
-def test_a_surface_is_pointed_to(capsys, monkeypatch):
-    _, out, _ = call(capsys, monkeypatch, "show", "dice")
+def test_a_surface_is_pointed_to(command):
+    _, out, _ = command("show", "dice")
     assert "--html FILE" in out
-    assert "--html FILE" not in call(capsys, monkeypatch, "show", "mse")[1]
+    assert "--html FILE" not in command("show", "mse")[1]
 
 
-def test_quiet_names_each_term_of_a_sum(capsys, monkeypatch):
-    _, out, _ = call(capsys, monkeypatch, "show", "mse + mae", "--quiet")
+def test_quiet_names_each_term_of_a_sum(command):
+    _, out, _ = command("show", "mse + mae", "--quiet")
     assert out.startswith("mse + mae: mse: Squared error: r^2. It estimates the conditional mean.; mae: Absolute error")
 
 
@@ -208,12 +201,12 @@ def test_the_page_lists_each_parameter_once():
     assert "Every loss also takes reduction, normalizer, ignore_index and process_group." in page(explain("mse"))
 
 
-def test_a_formula_that_raises_is_one_sentence(capsys, monkeypatch, tmp_path):
+def test_a_formula_that_raises_is_one_sentence(tmp_path, command):
     file = tmp_path / "mine.py"
     file.write_text(
         "from lossmith import ResidualLoss\n\n\nclass BrokenToShowLoss(ResidualLoss):\n"
         "    def formula(self, r, xp):\n        return r.foo()\n"
     )
-    code, _, err = call(capsys, monkeypatch, "show", f"{file}:BrokenToShowLoss")
+    code, _, err = command("show", f"{file}:BrokenToShowLoss")
     assert code == 2
     assert "cannot be drawn: its formula raises AttributeError: 'Tensor' object has no attribute 'foo'." in err

@@ -1,13 +1,10 @@
 """`lossmith bench` from outside: which data sets, what is asked of `conduct`, what is left behind, how it ends."""
 
 import json
-import signal
-import sys
 
 import pytest
 from invented import comparison
 
-from lossmith import cli
 from lossmith.compare.many import session, sets
 from lossmith.compare.runs.engine import EngineError
 from lossmith.errors import InputError
@@ -35,15 +32,6 @@ def tables(folder, *names, head="a,b,y"):
     for name in names:
         (folder / name).write_text(f"{head}\n1,2,c\n")
     return folder
-
-
-def call(capsys, monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["lossmith", *(str(word) for word in words)])
-    monkeypatch.setattr(signal, "signal", lambda *words: None)
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    said = capsys.readouterr()
-    return left.value.code or 0, said.out, said.err
 
 
 class TestSets:
@@ -142,11 +130,9 @@ class TestBench:
 
 
 class TestCommand:
-    def test_done(self, tmp_path, asked, capsys, monkeypatch):
+    def test_done(self, tmp_path, asked, command):
         folder = tables(tmp_path / "in", "a.csv", "b.csv")
-        code, out, err = call(
-            capsys, monkeypatch, "bench", folder, "--out", tmp_path / "out", "--losses", "focal", "poly"
-        )
+        code, out, err = command("bench", folder, "--out", tmp_path / "out", "--losses", "focal", "poly")
         assert code == 0
         assert err.splitlines() == [f"{k} of 2 data sets: {name}: Use Focal." for k, name in ((1, "a"), (2, "b"))]
         assert "No verdict yet: 2 data sets" in out.replace("\n", " ")
@@ -154,26 +140,26 @@ class TestCommand:
         assert asked.calls[0]["losses"] == ["focal", "poly"]
         assert "metric" not in asked.calls[0]
 
-    def test_quiet_and_json(self, tmp_path, asked, capsys, monkeypatch):
+    def test_quiet_and_json(self, tmp_path, asked, command):
         folder = tables(tmp_path / "in", "a.csv")
         words = ("bench", folder, "--out", tmp_path / "out", "--metric", "mcc")
-        code, out, err = call(capsys, monkeypatch, *words, "--quiet")
+        code, out, err = command(*words, "--quiet")
         assert (code, err, out.count("\n")) == (0, "", 1)
-        code, out, _ = call(capsys, monkeypatch, *words, "--json")
+        code, out, _ = command(*words, "--json")
         assert json.loads(out)["files"]["md"] == str(tmp_path / "out" / "bench.md")
         assert asked.calls[0]["metric"] == "mcc"
 
-    def test_exit_codes(self, tmp_path, asked, capsys, monkeypatch):
+    def test_exit_codes(self, tmp_path, asked, command):
         folder = tables(tmp_path / "in", "a.csv")
         words = ("bench", folder, "--out", tmp_path / "out", "--quiet")
         asked.answers.update(a=KeyboardInterrupt())
-        assert call(capsys, monkeypatch, *words)[0] == 130
+        assert command(*words)[0] == 130
         asked.answers.update(a=EngineError("no worker."))
-        assert call(capsys, monkeypatch, *words)[0] == 1
+        assert command(*words)[0] == 1
         asked.answers.update(a=InputError("unknown metric."))
-        assert call(capsys, monkeypatch, *words) == (2, "", "lossmith: unknown metric.\n")
+        assert command(*words) == (2, "", "lossmith: unknown metric.\n")
 
-    def test_what_is_no_folder_and_no_list(self, tmp_path, capsys, monkeypatch):
-        code, _, err = call(capsys, monkeypatch, "bench", tmp_path / "nowhere")
+    def test_what_is_no_folder_and_no_list(self, tmp_path, command):
+        code, _, err = command("bench", tmp_path / "nowhere")
         assert code == 2
         assert "does not exist" in err
