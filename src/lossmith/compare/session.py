@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lossmith.compare.environment import cores, versions
 from lossmith.compare.runs.store import Store, key_of
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Outcome:
     """What came out: every figure in ``results``, and the files in ``folder``."""
+
+    page: ClassVar[str]
 
     results: dict[str, Any]
     folder: Path
@@ -42,8 +44,18 @@ class Comparison:
 
     @property
     def report(self) -> Path:
-        """The HTML report."""
-        return self.folder / "report.html"
+        """The HTML page."""
+        return self.folder / self.page
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.verdict} Report: {self.report}>"
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Outcome):
+    """What a comparison has found."""
+
+    page = "report.html"
 
     @property
     def finished(self) -> int:
@@ -54,9 +66,6 @@ class Comparison:
     def failures(self) -> list[Record]:
         """The runs that failed or took too long, each with its reason."""
         return [record for record in self.results["records"] if record["status"] != "ok"]
-
-    def __repr__(self) -> str:
-        return f"<Comparison: {self.verdict} Report: {self.report}>"
 
 
 @dataclass

@@ -13,42 +13,25 @@ from typing import TYPE_CHECKING, Any
 from lossmith.compare.call import conduct
 from lossmith.compare.environment import check_extra
 from lossmith.compare.runs.engine import EngineError
+from lossmith.compare.session import Comparison, Outcome
 from lossmith.errors import InputError, LossmithError
 from lossmith.text import clean
 
 if TYPE_CHECKING:
     from lossmith.compare.many.findings import Finding
     from lossmith.compare.many.sets import DataSet
-    from lossmith.compare.session import Comparison
 
 Told = Callable[[int, int, str, str | None], None]
 """Called with data sets done, data sets in all, a name, and what its comparison says (None: it begins)."""
 
 Entry = dict[str, Any]
 
-PAGE = "bench.html"
 
+@dataclass(frozen=True, repr=False)
+class Bench(Outcome):
+    """What the comparisons of many data sets have found together."""
 
-@dataclass(frozen=True)
-class Bench:
-    """What came out: every figure in ``results``, and the files in ``folder``."""
-
-    results: dict[str, Any]
-    folder: Path
-    interrupted: bool = False
-
-    @property
-    def verdict(self) -> str:
-        """What to try first over all data sets and how sure that is, in one sentence."""
-        return str(self.results["verdict"]["headline"])
-
-    @property
-    def report(self) -> Path:
-        """The HTML page."""
-        return self.folder / PAGE
-
-    def __repr__(self) -> str:
-        return f"<Bench: {self.verdict} Report: {self.report}>"
+    page = "bench.html"
 
 
 def bench(
@@ -150,7 +133,7 @@ class Work:
         entry |= facts(comparison) | {"time": {"wall_seconds": time.monotonic() - began}}
         return entry | self.status(one.name, comparison)
 
-    def status(self, name: str, comparison: "Comparison") -> Entry:
+    def status(self, name: str, comparison: Comparison) -> Entry:
         """Whether a comparison can be judged with the others, and its own verdict."""
         from lossmith.compare.many.findings import finding
 
@@ -200,7 +183,7 @@ class Work:
         }
 
 
-def facts(comparison: "Comparison") -> Entry:
+def facts(comparison: Comparison) -> Entry:
     """What a reader wants to know of a data set."""
     task = comparison.results["task"]
     counts = task.get("counts") or []

@@ -21,6 +21,13 @@ def regression_arms(above_zero: bool) -> list[Arm]:
         ),
         Arm("log_cosh", "Log-cosh", "A smooth Huber loss.", "log_cosh"),
         Arm(
+            "expectile",
+            "Expectile",
+            "Squared error that may lean: errors to one side count up to three times as much, as validation chooses.",
+            "expectile(tau={tau})",
+            grid=points(tau=(0.25, 0.5, 0.75)),
+        ),
+        Arm(
             "ghmr",
             "GHM-R",
             "Smooth absolute error in which residuals count less the more there are like them.",
