@@ -18,6 +18,7 @@ The order of candidates, and so of everything else, is that of the packages' nam
 import argparse
 import hashlib
 import importlib
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from lossmith.compare.many import diagram
 
 ROWS, CLASSES, COLUMNS = (200, 11_000), (2, 20), 90
 LARGEST_SHARE, LARGEST_RATIO, FEWEST = 0.25, 0.5, 20
@@ -214,11 +217,8 @@ def licence(package: str) -> str:
     return str(words.get("License-Expression") or words.get("License") or "not stated").splitlines()[0][:60]
 
 
-def main(words: list[str]) -> int:
+def write_sets(folder: Path) -> None:
     """Write the data sets and the list; say what there is."""
-    parser = argparse.ArgumentParser(prog="python -m bench.which_loss", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("folder", type=Path, help="where the CSV files and list.csv are written")
-    folder = parser.parse_args(words).folder
     folder.mkdir(parents=True, exist_ok=True)
     found = chosen(one for source in (keel, common, others) for one in source())
     rows = []
@@ -236,6 +236,28 @@ def main(words: list[str]) -> int:
     pd.DataFrame(rows).to_csv(folder / "list.csv", index=False)
     many = sum(row["classes"] > 2 for row in rows)
     print(f"{len(rows)} data sets ({many} with more than two classes) in {folder}; then: lossmith bench {folder}")
+
+
+def draw(folder: Path, place: Path) -> None:
+    """The pictures of a finished bench as files of their own, for `docs/which-loss.md`."""
+    results = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
+    for question in results["verdict"]["questions"]:
+        for what, drawn in (("ranks", diagram.ranks), ("gains", diagram.differences)):
+            path = place / f"which-loss-{question['name']}-{what}.svg"
+            path.write_text(drawn(question) + "\n", encoding="utf-8")
+            print(path)
+
+
+def main(words: list[str]) -> int:
+    """Write the data sets, or draw what a bench of them has found."""
+    parser = argparse.ArgumentParser(prog="python -m bench.which_loss", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("folder", type=Path, help="where the CSV files and list.csv are written")
+    parser.add_argument("--drawn", type=Path, metavar="DIR", help="instead: write the pictures of the bench DIR there")
+    given = parser.parse_args(words)
+    if given.drawn is None:
+        write_sets(given.folder)
+    else:
+        draw(given.drawn, given.folder)
     return 0
 
 

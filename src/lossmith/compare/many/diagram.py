@@ -14,7 +14,7 @@ from lossmith.compare.verdict.wording import NAMES, number, signed
 from lossmith.text import clean
 
 WIDTH, LEFT, VALUES, RIGHT = 400, 138, 186, 388  # the names end at LEFT, their figures at VALUES
-ROW, LETTERS = 30, 21  # units of a row, letters of a line in a name
+ROW, LETTERS = 30, 19  # units of a row, letters of a line in a name
 INK, SOFT, GRID, BLUE, ORANGE = "#1f2933", "#52606d", "#d5dae1", "#0072b2", "#d55e00"
 COLOURS = {"better": BLUE, "worse": ORANGE}
 FAR = 0.025  # of the data sets at either end may lie outside of the axis, and are drawn at its edge
@@ -56,7 +56,7 @@ def axis(entrants: int, unit: float) -> list[str]:
         parts.append(line(x, 46, x, 50, INK, 1))
         if (rank - 1) % every == 0:
             parts.append(text(x, 41, str(rank), "middle", SOFT))
-    return [*parts, text(LEFT, 41, "average rank (1 is best)", "end", SOFT)]
+    return [*parts, text(LEFT, 41, "rank (1 is best)", "end", SOFT)]
 
 
 def difference_bar(difference: float, unit: float) -> list[str]:
@@ -128,7 +128,8 @@ def drawing(parts: list[str], height: float, label: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" width="{WIDTH}" height="{height:g}" '
         f'role="img" aria-label="{escape(clean(label, 2000))}" font-family="{escape(FONT)}" font-size="12">'
     )
-    return "\n".join([head, *parts, "</svg>"])
+    white = '<rect width="100%" height="100%" fill="#ffffff"/>'  # on dark pages, too
+    return "\n".join([head, white, *parts, "</svg>"])
 
 
 def line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float) -> str:

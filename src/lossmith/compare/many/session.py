@@ -75,7 +75,7 @@ def bench(
     limit = seconds("budget", budget)
     work = Work(sets, folder, options, None if limit is None else time.monotonic() + limit, told or silent)
     work.run()
-    return work.finished({"source": str(source), "budget": limit, **options})
+    return work.finished({"source": name, "budget": limit, **options})
 
 
 def silent(done: int, planned: int, name: str, said: str | None) -> None:
