@@ -1,10 +1,13 @@
-"""The Python in README and docs runs as it stands there, each page from top to bottom."""
+"""The Python in README and docs runs as it stands there, each page from top to bottom, then its console sessions."""
 
 import re
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+Command = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -18,12 +21,28 @@ def name(page: Path) -> str:
 # Keras 3.15 hands its variables to NumPy as NumPy 1 had it, when a model is saved.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # nothing is downloaded
+    monkeypatch.setenv("COLUMNS", "80")
     namespace: dict[str, object] = {"__name__": f"docs_{page.stem}".replace("-", "_")}
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+    for block in blocks(page, "python"):
         exec(compile(block, str(page), "exec"), namespace)
+    for block in blocks(page, "console"):
+        prompt, _, shown = block.partition("\n")
+        code, out, err = command(*shlex.split(prompt.removeprefix("$ lossmith ")))
+        assert (code, err) == (0, "")
+        assert lines(out)[: len(lines(shown))] == lines(shown)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code of a page."""
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def lines(text: str) -> list[str]:
+    """What is shown of an output: all of it, or what is above three dots."""
+    return [line.rstrip() for line in text.strip().removesuffix("\n...").splitlines()]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
