@@ -2,7 +2,20 @@
 
 import sys
 
-from bench import boosting, compare, comparison, density, losses, monitor, overlap, sampling, selection
+from bench import (
+    boosting,
+    compare,
+    comparison,
+    density,
+    honesty,
+    losses,
+    memory,
+    monitor,
+    overlap,
+    sampling,
+    scaling,
+    selection,
+)
 from bench.measure import machine
 
 SUITES = {
@@ -15,6 +28,9 @@ SUITES = {
     "boosting": boosting,
     "monitor": monitor,
     "selection": selection,
+    "scaling": scaling,
+    "memory": memory,
+    "honesty": honesty,
 }
 
 
