@@ -10,7 +10,6 @@ import sys
 import numpy as np
 import pytest
 import sample_results
-import torch
 from rich.console import Console
 from scipy import stats
 
@@ -369,16 +368,20 @@ class TestTable:
         assert (table[-1]["arm"], table[-1]["finished"], table[-1]["failed"]) == ("focal", 0, 2)
 
 
-class TestSnippet:
-    @pytest.fixture(autouse=True)
-    def _one_thread(self, monkeypatch):
-        """More threads than free cores make small models many times slower."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        monkeypatch.setenv("OMP_NUM_THREADS", "1")
-        yield
-        torch.set_num_threads(before)
+MASKED = {"cross_entropy": "cross_entropy", "balanced": "cross_entropy", "dice": "dice(per=batch)"}
 
+
+def masks(arm):
+    """What a comparison on masks leaves, as far as the program that trains with its winner asks."""
+    return {
+        "settings": {"model": "unet", "metric": "macro_f1", "learning_rate": 1e-2, "batch_size": 8},
+        "task": {"kind": "segmentation", "classes": ["0", "1", "2"], "features": [{"kind": "8 x 12 colour"}]},
+        "arms": [{"name": arm, "weighting": "balanced" if arm == "balanced" else "none"}],
+        "records": [{"arm": arm, "status": "ok", "epochs": 2}],
+    }
+
+
+class TestSnippet:
     def test_the_most_often_chosen_parameters(self):
         found = sample_results.make(arms=THREE, repeats=6, **BINARY)
         for record, choice in zip(
@@ -413,6 +416,14 @@ class TestSnippet:
         command = [sys.executable, "-W", "error", "-c", program]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.stderr, done.stdout.strip()) == ("", "500")
+
+    @pytest.mark.parametrize("arm", ["cross_entropy", "balanced", "dice"])
+    @pytest.mark.parametrize("rule", ["default", "tuned"])
+    def test_masks_get_a_class_in_every_pixel(self, arm, rule):
+        names = {}
+        exec(snippet.snippet(masks(arm), {"arm": arm, "rule": rule, "spec": MASKED[arm], "params": {}}), names)
+        assert tuple(names["decided"].shape) == (16, 8, 12)
+        assert len(set(names["decided"].flatten().tolist())) > 1
 
     def test_a_spec_is_text_and_never_code(self):
         found = sample_results.make(repeats=1, test_rows=40)

@@ -127,6 +127,8 @@ class Splitter:
             return f"with each label {near}in its own share"
         if self.target.dtype.kind == "f":
             return f"with low and high values of the target {near}in equal shares"
+        if not self.target.any():  # of masks, which have no class as a whole
+            return "at random"
         return f"with each class {near}in its own share"
 
     def lacking(self, rows: Rows, part: str) -> list[int]:

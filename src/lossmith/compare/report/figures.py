@@ -219,7 +219,10 @@ def class_shares(runs: Runs, style: Style, classes: list[str]) -> Figure:
     keys = weighting_keys(runs, style)
     data = [shares(runs, key, 0.16 * (k - (len(keys) - 1) / 2)) for k, key in enumerate(keys)]
     figure = rows_figure(classes, "% of all training weight (log scale)", data)
-    figure["layout"]["xaxis"] |= {"type": "log", "dtick": 1}
+    figure["layout"]["xaxis"] |= {
+        "type": "log",
+        "tickvals": [k * 10**e for e in (-2, -1, 0, 1) for k in (1, 3)] + [100],
+    }
     return figure
 
 

@@ -53,8 +53,12 @@ def band(runs: Runs, arm: str, kind: str, colour: str, where: str) -> list[Trace
 
 
 def curve(runs: Runs, arm: str, kind: str) -> tuple[Any, Any]:
-    """Mean and standard deviation per epoch, up to the epoch that half of the repeats have reached."""
-    curves = [record["curve"][kind] for record in runs.finished[arm].values()]
+    """Mean and standard deviation per epoch, up to the epoch that half of the repeats have reached.
+
+    Of numbers the validation score is minus the mean absolute error, and shown as that error.
+    """
+    sign = -1 if kind == "validation" and runs.kind == "regression" else 1
+    curves = [np.multiply(sign, record["curve"][kind]) for record in runs.finished[arm].values()]
     length = int(np.median([len(c) for c in curves]))
     columns = [np.array([c[epoch] for c in curves if len(c) > epoch]) for epoch in range(length)]
     return np.array([c.mean() for c in columns]), np.array([c.std() for c in columns])

@@ -40,7 +40,8 @@ with torch.no_grad():  # the rule: the most probable class
     decided = model(x_validation).argmax(1)
 """
 
-COUNTS = "counts = torch.bincount(y, minlength=classes)"
+COUNTS = "counts = torch.bincount(y.flatten(), minlength=classes)"
+RULES = "\nfrom lossmith.compare.remedies.rules import decide, tune\n"
 
 
 SAVED = """\
@@ -75,6 +76,34 @@ for epoch in range({epochs}):  # as long as the comparison, which stopped early 
 predicted = model(x)[:, 0] * scale + centre
 """
 
+MASKS = """\
+import lossmith
+import torch
+from torch import nn
+{imports}
+# Put your own images, masks and network here: from an image to a score for each class in every pixel.
+classes, size = {classes}, ({channels}, {height}, {width})
+x, y = torch.rand(64, *size), torch.randint(classes, (64, *size[1:]))
+x_validation, y_validation = torch.rand(16, *size), torch.randint(classes, (16, *size[1:]))
+model = nn.Conv2d(size[0], classes, 3, padding=1)
+
+optimizer = torch.optim.AdamW(model.parameters(), lr={learning_rate}, weight_decay={weight_decay})
+loss = lossmith.create({spec!r})
+{preparation}
+for epoch in range({epochs}):  # as long as the comparison, which stopped early on validation images, on average
+    for rows in torch.randperm(len(y)).split({batch}):
+        optimizer.zero_grad()
+        loss({logits}, y[rows]{weight}).backward()
+        optimizer.step()
+"""
+
+TUNED_PIXELS = """
+with torch.no_grad():  # the rule: offsets on log p, tuned on the pixels of validation images
+    log_p = model(x_validation).double().log_softmax(1).movedim(1, 3).flatten(0, 2).numpy()
+offsets = tune(log_p, y_validation.flatten().numpy(), {metric!r})
+decided = decide(log_p, offsets).reshape(y_validation.shape)
+"""
+
 
 def snippet(results: dict[str, Any], recommended: dict[str, Any] | None) -> str:
     """A program that trains with the winner: on made-up rows where it is short, else from a saved model."""
@@ -91,19 +120,37 @@ def snippet(results: dict[str, Any], recommended: dict[str, Any] | None) -> str:
         "batch": settings.get("batch_size", 128),
         "features": task.get("encoded_width") or max(1, len(task["features"])),
     }
+    if task["kind"] == "segmentation":
+        return masks(words, results, arm, recommended)
     if not short(settings, task, arm):
         return SAVED.format(folder="the folder of this report")
     if task["kind"] == "regression":
         return NUMBERS.format(**words)
     tuned = recommended["rule"] == "tuned"
     head = HEAD.format(
-        imports="\nfrom lossmith.compare.remedies.rules import decide, tune\n" if tuned else "",
+        imports=RULES if tuned else "",
         features=words["features"],
         classes=len(task["classes"]),
         last=len(task["classes"]) - 1,
     )
     body = TRAIN.format(**words, **class_terms(arm, recommended["params"]))
     return head + body + (TUNED.format(metric=settings.get("metric", "macro_f1")) if tuned else DEFAULT)
+
+
+def masks(words: dict[str, Any], results: dict[str, Any], arm: dict[str, Any], recommended: dict[str, Any]) -> str:
+    """The same for masks, with the smallest network that there is in place of the comparison's."""
+    tuned = recommended["rule"] == "tuned"
+    height, _, width, colours = results["task"]["features"][0]["kind"].split()
+    body = MASKS.format(
+        imports=RULES if tuned else "",
+        classes=len(results["task"]["classes"]),
+        channels=3 if colours == "colour" else 1,
+        height=int(height),
+        width=int(width),
+        **words,
+        **class_terms(arm, recommended["params"]),
+    )
+    return body + (TUNED_PIXELS.format(metric=results["settings"]["metric"]) if tuned else DEFAULT)
 
 
 def short(settings: dict[str, Any], task: dict[str, Any], arm: dict[str, Any]) -> bool:
