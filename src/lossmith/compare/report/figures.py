@@ -221,7 +221,7 @@ def class_shares(runs: Runs, style: Style, classes: list[str]) -> Figure:
     figure = rows_figure(classes, "% of all training weight (log scale)", data)
     figure["layout"]["xaxis"] |= {
         "type": "log",
-        "tickvals": [k * 10**e for e in (-2, -1, 0, 1) for k in (1, 3)] + [100],
+        "tickvals": [k * 10**e for e in (-2, -1, 0, 1) for k in (1, 2, 5)] + [100],
     }
     return figure
 
