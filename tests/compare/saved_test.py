@@ -44,9 +44,9 @@ def letters(rows=90):
     return pd.DataFrame({"letter": texts, "size": generator.normal(size=rows).round(3), "y": kinds})
 
 
-def compared(folder, data, target, losses, model="linear", **roles):
+def compared(folder, data, target, losses, model="linear", size=None, **roles):
     """What `lossmith compare` leaves in its folder, made in this process and of one repeat."""
-    task = task_of(data, target, None, roles_of(**roles), None, None, None)
+    task = task_of(data, target, None, roles_of(**roles), None, size, None)
     settings = Settings(
         kind=task.goal.kind, inputs=task.inputs, model=model, metric=metrics_of(task.goal.kind)[0], repeats=1, seed=0,
         jobs=1, budget=None, timeout=60.0, losses=losses,
@@ -154,7 +154,7 @@ def test_numbers_have_an_interval_where_the_arm_has_one(made):
     found = fitted.predict(frame)
     assert list(found.columns) == ["prediction", "low", "high"]
     assert 0.8 < ((found["low"] <= frame["y"]) & (frame["y"] <= found["high"])).mean() <= 1
-    raw = np.sort(fitted.raw(frame).double().numpy()[:, 1:3] * fitted.scale, axis=1)
+    raw = np.sort(fitted.raw(fitted.inputs.find(frame).inputs).double().numpy()[:, 1:3] * fitted.scale, axis=1)
     np.testing.assert_allclose(raw[:, 0] - found["low"], fitted.rule["reach"], atol=1e-9)
     assert fitted.rule["reach"] != 0
 
@@ -440,9 +440,10 @@ def test_other_data_and_other_comparisons_are_refused(tmp_path):
     results["task"]["origin"]["path"] = None
     (report / "results.json").write_text(json.dumps(results))
     assert "give the same table as --data" in said(fit, report)
-    results["settings"]["inputs"] = "images"
-    (report / "results.json").write_text(json.dumps(results))
-    assert "built-in models of tables" in said(fit, report)
+    for inputs, what in (("masks", "masks"), ("loaders", "a model of your own")):
+        results["settings"]["inputs"] = inputs
+        (report / "results.json").write_text(json.dumps(results))
+        assert said(fit, report).endswith(f"this comparison was of {what}.")
     assert not (tmp_path / "model").exists()
 
 

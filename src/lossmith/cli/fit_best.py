@@ -19,7 +19,7 @@ def fit_best(
     out: Annotated[Path, typer.Option(help="The folder for the model.")] = Path("model"),
     data: Annotated[
         Path | None,
-        typer.Option(help="The table that was compared on. [default: where it was then]", show_default=False),
+        typer.Option(help="The table or folder that was compared on. [default: where it was then]", show_default=False),
     ] = None,
     test: Annotated[
         Path | None, typer.Option(help="Its test table, if any. [default: where it was then]", show_default=False)
@@ -54,10 +54,11 @@ def told(model: "Model", out: Path) -> str:
     about = model.about
     unit = "rounds" if "xgboost" in about["model"] or "lightgbm" in about["model"] else "epochs"
     epochs = ", ".join(map(str, about["epochs"]))
+    noun, new = model.inputs.noun, "new-images" if model.inputs.noun == "images" else "new.csv"
     rule = "" if about["kind"] == "regression" else f", {about['rule']} decision rule"
     choice = "" if about["recommended"] else " (not the recommended arm)"
     return (
         f"{clean(about['title'])}{choice}: {clean(about['spec'], 200)}, {about['model']}{rule}\n"
-        f"Trained on all {about['rows']:,} rows for {epochs} {unit}, to predict {clean(about['target'])}.\n"
-        f"Saved in {clean(out, 200)}; use it: lossmith predict {clean(out, 200)} new.csv"
+        f"Trained on all {about['rows']:,} {noun} for {epochs} {unit}, to predict {clean(about['target'])}.\n"
+        f"Saved in {clean(out, 200)}; use it: lossmith predict {clean(out, 200)} {new}"
     )

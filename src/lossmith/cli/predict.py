@@ -13,12 +13,16 @@ from lossmith.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lossmith.compare.saved.inputs import Found
+
 
 def predict(
     folder: Annotated[
         Path, typer.Argument(metavar="MODEL", help="A folder that lossmith fit-best has made.", show_default=False)
     ],
-    data: Annotated[Path, typer.Argument(help="New rows: a CSV, TSV or Parquet file.", show_default=False)],
+    data: Annotated[
+        Path, typer.Argument(help="New rows: a CSV, TSV or Parquet file; or a folder of images.", show_default=False)
+    ],
     out: Annotated[
         Path | None, typer.Option(help="The CSV file to write. [default: standard output]", show_default=False)
     ] = None,
@@ -26,56 +30,63 @@ def predict(
 ) -> None:
     """Predict from new rows with a saved model: one line of CSV for each, in the same order.
 
-    Columns that the model does not know are ignored. Exit codes: 0 done, 2 something given cannot be used (nothing is
-    written).
+    Columns that the model does not know are ignored. Of a folder every image is a row, in the order of their paths.
+    Exit codes: 0 done, 2 something given cannot be used (nothing is written).
     """
     from lossmith.compare import load_model
     from lossmith.compare.saved.output import as_csv
-    from lossmith.compare.saved.rows import new_rows
 
     if as_json and out is None:
         raise InputError("--json prints a summary on standard output, so the predictions need a file; give --out.")
     if out is not None:
         check_file(out, data)
     model = load_model(folder)
-    rows, ignored = new_rows(data, model.columns)
-    predictions = model.predict(rows)
+    found = model.inputs.find(data)
+    predictions = model.predictions(found)
     if out is None:
         sys.stdout.write(as_csv(predictions))
     else:
         save(out, as_csv(predictions), "--out")
     if as_json:
-        print(json.dumps(summary(predictions, ignored, model.about, out), indent=1, allow_nan=False))
+        print(json.dumps(summary(predictions, found, model.about, out), indent=1, allow_nan=False))
     elif out is not None:
-        print(f"{len(predictions):,} predictions in {out}{told(ignored)}.")
-    elif ignored:
-        print(f"lossmith: {len(predictions):,} predictions{told(ignored)}.", file=sys.stderr)
+        print(f"{len(predictions):,} predictions in {out}{told(found)}.")
+    elif told(found):
+        print(f"lossmith: {len(predictions):,} predictions{told(found)}.", file=sys.stderr)
 
 
 def check_file(out: Path, data: Path) -> None:
-    """The file to write is neither a symbolic link nor the table itself."""
+    """The file to write is neither a symbolic link nor what is read."""
     from lossmith.files import home_expanded
 
     path = home_expanded(out)
     if path.is_symlink():
         raise InputError(f"{out} is a symbolic link; give --out a real file.")
     if path.exists() and home_expanded(data).exists() and path.samefile(home_expanded(data)):
-        raise InputError(f"--out {out} is the table itself; give another file.")
+        raise InputError(f"--out {out} is what the predictions are made from; give another file.")
 
 
-def told(ignored: list[str]) -> str:
-    """How many columns the model did not need."""
+def told(found: "Found") -> str:
+    """How many columns the model did not need, or how many files were no images."""
     from lossmith.text import listing
 
-    if not ignored:
-        return ""
-    return f"; {len(ignored)} {'column' if len(ignored) == 1 else 'columns'} ignored ({listing(ignored)})"
+    columns, files = found.ignored_columns, found.ignored_files
+    if files:
+        return f"; {files:,} other {'file' if files == 1 else 'files'} ignored"
+    if columns:
+        return f"; {len(columns)} {'column' if len(columns) == 1 else 'columns'} ignored ({listing(columns)})"
+    return ""
 
 
-def summary(predictions: "pd.DataFrame", ignored: list[str], about: dict[str, Any], out: Path | None) -> dict[str, Any]:
+def summary(predictions: "pd.DataFrame", given: "Found", about: dict[str, Any], out: Path | None) -> dict[str, Any]:
     """How many rows, what was predicted, and by which model."""
     column = predictions["prediction"]
-    found: dict[str, Any] = {"rows": len(predictions), "out": str(out), "ignored_columns": ignored}
+    found: dict[str, Any] = {
+        "rows": len(predictions),
+        "out": str(out),
+        "ignored_columns": given.ignored_columns,
+        "ignored_files": given.ignored_files,
+    }
     if about["kind"] == "regression":
         found["predicted"] = {name: float(getattr(column, name)()) for name in ("min", "mean", "max")}
     elif about["kind"] == "multilabel":

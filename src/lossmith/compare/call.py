@@ -220,32 +220,41 @@ def task_of(
     from lossmith.compare.data.load import load
     from lossmith.compare.data.task import infer
     from lossmith.errors import InputError
-    from lossmith.files import home_expanded
 
     if pictures.is_folder(data):
         if target is not None or y is not None or test is not None or roles.used or roles.slices:
             raise InputError(
                 "a folder of images brings its own classes; give no target, test table or columns with it."
             )
-        return pictures.of_folder(data, size)
+        task = pictures.of_folder(data, size)
+        return replace(task, origin={"path": absolute(data), **size_in(task)})
     table = load(data, target, y, roles, test, room)
-    root = home_expanded(data).parent if isinstance(data, str | Path) else Path()
+    root = pictures.root_of(data)
     column = pictures.image_column(table, root)
     task = infer(table) if column is None else pictures.of_column(table, column, root, size)
-    return replace(task, origin=origin_of(data, test, table))
+    return replace(task, origin={**origin_of(data, test, table), **size_in(task)})
 
 
 def origin_of(data: Any, test: Any, table: "Table") -> dict[str, Any]:
     """Where the rows came from and what their columns are for, so that `fit_best` can read them again."""
+    roles = {
+        **asdict(table.roles),
+        "slices": list(table.roles.slices),
+        "text_model": absolute(table.roles.text_model),
+    }
+    return {"path": absolute(data), "test": absolute(test), "targets": list(table.targets), "roles": roles}
+
+
+def size_in(task: "Task") -> dict[str, int]:
+    """The size that images were brought to, if there are any."""
+    return {"size": task.arrays["images"].shape[1]} if "images" in task.arrays else {}
+
+
+def absolute(given: Any) -> str | None:
+    """The whole path of a file or folder; None of what is none."""
     from lossmith.files import home_expanded
 
-    given = {"path": data, "test": test, "text_model": table.roles.text_model}
-    paths = {
-        name: str(home_expanded(path).absolute()) if isinstance(path, str | Path) else None
-        for name, path in given.items()
-    }
-    roles = {**asdict(table.roles), "slices": list(table.roles.slices), "text_model": paths.pop("text_model")}
-    return {**paths, "targets": list(table.targets), "roles": roles}
+    return str(home_expanded(given).absolute()) if isinstance(given, str | Path) else None
 
 
 def roles_of(**roles: Any) -> "Roles":

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lossmith.compare.data.pixels import LARGE, SUFFIXES, Bytes, File, each, mask, named, pixels_of, shape_of, size_of
 from lossmith.errors import InputError
+from lossmith.extras import extra
 from lossmith.files import home_expanded
 from lossmith.text import clean, listing, quote
 
@@ -82,9 +83,50 @@ def images_of(paths: Sequence[Any], root: str | Path, size: int | None = None) -
     check_count(len(paths))
     folder = home_expanded(root).resolve()
     files = [inside(cell, row, folder) for row, cell in enumerate(paths, start=1)]
+    return read_files(files, size)
+
+
+def images_below(path: str | Path, size: int) -> tuple[list[str], Bytes, int]:
+    """All images in a folder and in those inside it, in the order of their paths.
+
+    These, relative to the folder, the pixels [N, size, size, 1 or 3], and how many other files there are.
+
+    Raises `InputError` where there is none, for links that leave the folder, and as `read_images`.
+    """
+    root = home_expanded(path).resolve()
+    files: list[File] = []
+    ignored, waiting = 0, [root]
+    while waiting:
+        folder = look_into(waiting.pop(), root)
+        files += folder.images
+        waiting += folder.folders
+        ignored += folder.ignored
+        check_count(len(files))
+    if not files:
+        raise InputError(f"{clean(root, 200)} has no image ({', '.join(SUFFIXES)}); give a folder that has some.")
+    files.sort(key=lambda file: file.path.relative_to(root).as_posix())
+    return [as_text(file.path.relative_to(root)) for file in files], read_files(files, size), ignored
+
+
+def read_files(files: list[File], size: int | None) -> Bytes:
+    """The images of files that are neither too many nor too large together."""
+    check_count(len(files))
     size = size or size_of(files)
     check_bytes(len(files), size, "classification")
     return pixels_of(files, size)
+
+
+def in_channels(pixels: Bytes, channels: int) -> Bytes:
+    """The same images with one channel, the luma of colours (ITU-R 601), or with three."""
+    if pixels.shape[3] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=3)
+    image_module = extra("PIL.Image", "images")
+    found = np.empty((*pixels.shape[:3], 1), np.uint8)
+    for row, one in enumerate(pixels):
+        found[row, :, :, 0] = image_module.fromarray(one).convert("L")
+    return found
 
 
 def is_image_column(column: pd.Series, root: str | Path) -> bool:
@@ -116,15 +158,12 @@ def classification(top: Folder, root: Path, size: int | None) -> Images:
             raise InputError(f"the folder {quote(folder.path.name)} of a class has no image; remove it.")
     check_classes(len(inner), clean(root, 200))
     files = [file for folder in inner for file in folder.images]
-    check_count(len(files))
-    size = size or size_of(files)
-    check_bytes(len(files), size, "classification")
     return Images(
         kind="classification",
-        pixels=pixels_of(files, size),
+        pixels=read_files(files, size),
         targets=np.repeat(np.arange(len(inner)), [len(folder.images) for folder in inner]).astype(np.int64),
-        classes=[folder.path.name for folder in inner],
-        names=[str(file.path.relative_to(root)) for file in files],
+        classes=[as_text(folder.path.relative_to(root)) for folder in inner],
+        names=[as_text(file.path.relative_to(root)) for file in files],
         ignored=top.ignored + sum(folder.ignored for folder in inner),
     )
 
@@ -148,7 +187,7 @@ def segmentation(images: Folder, masks: Folder, root: Path, size: int | None) ->
         pixels=pixels_of(list(files.values()), size),
         targets=targets,
         classes=classes,
-        names=[str(file.path.relative_to(root)) for file in files.values()],
+        names=[as_text(file.path.relative_to(root)) for file in files.values()],
         ignored=images.ignored + masks.ignored,
     )
 
@@ -201,6 +240,11 @@ def look_into(folder: Path, root: Path) -> Folder:
         else:
             ignored += 1
     return Folder(folder, folders, images, ignored)
+
+
+def as_text(path: Path) -> str:
+    """A path as text that can be written; bytes in it that are no UTF-8 become a replacement character."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
 def check_link(file: File, root: Path) -> None:

@@ -1,10 +1,12 @@
 """The task that images pose: a class for each, or for each of their pixels."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lossmith.compare.data.columns import Known
 from lossmith.compare.data.images import Images, images_of, is_image_column, read_images
 from lossmith.compare.data.load import Table
 from lossmith.compare.data.target import Goal, check_counts, goal
@@ -13,10 +15,17 @@ from lossmith.errors import InputError
 from lossmith.files import home_expanded
 from lossmith.text import clean, quote
 
+COLUMN = "image"  # what images are called that come from a folder
+
 
 def is_folder(data: Any) -> bool:
     """Whether images are given as a folder."""
     return isinstance(data, str | Path) and home_expanded(data).is_dir()
+
+
+def root_of(table: Any) -> Path:
+    """What the paths in a table are relative to: its own folder, of a data frame the current one."""
+    return home_expanded(table).parent if isinstance(table, str | Path) else Path()
 
 
 def of_folder(path: str | Path, size: int | None) -> Task:
@@ -50,15 +59,14 @@ def of_column(table: Table, column: str, root: Path, size: int | None) -> Task:
     found = goal(frame, table.targets, table.roles.separator, table.roles.task)
     task = task_of(images_of(frame[column].tolist(), root, size), found, table.source, table.target, None)
     unused = [name for name in frame.columns if name not in (column, *table.targets, *table.roles.used)]
-    return Task(
-        source=task.source,
-        target=task.target,
-        goal=found,
+    return replace(
+        task,
         arrays={**task.arrays, **role_arrays(table, frame, present)},
-        features=task.features,
         dropped=[{"name": name, "reason": "images are compared on their pixels alone"} for name in unused],
         dropped_rows=int((~present).sum()),
-        notes=task.notes,
+        notes=[*task.notes, *([] if table.sampled is None else table.sampled.sentences())],
+        sampled=None if table.sampled is None else table.sampled.describe(),
+        columns={column: Known("image")},
     )
 
 
@@ -74,6 +82,7 @@ def task_of(pixels: Any, found: Goal, source: str, target: str, images: Images |
         target=target,
         goal=found,
         arrays={"targets": found.values, "images": pixels},
-        features=[{"name": "image", "kind": f"{height} x {width} {colours}", "missing": 0}],
+        features=[{"name": COLUMN, "kind": f"{height} x {width} {colours}", "missing": 0}],
         notes=notes,
+        columns={COLUMN: Known("image")},
     )

@@ -32,15 +32,16 @@ def fit_best(
     out
         Where to save the model (see `Model.save`); a folder that is there is refused without ``force``.
     data, test
-        The same table (and the same test table) as in the comparison: needed where it was not read from a file, or
-        where the file is elsewhere now.
+        The same table (and the same test table) or folder of images as in the comparison: needed where it was not read
+        from a file, or where that is elsewhere now.
     arm
         Another arm than the recommended one, by its name.
 
     Raises
     ------
     InputError
-        Where the results cannot be used, the table is another one, or the model cannot be saved, in one sentence.
+        Where the results cannot be used (those of masks and of your own model among them), the data are others, or the
+        model cannot be saved, in one sentence.
     """
     from lossmith.compare.environment import check_extra
 

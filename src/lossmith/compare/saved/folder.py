@@ -14,12 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lossmith.compare.data.columns import Known
-from lossmith.compare.data.features import Encoder
-from lossmith.compare.data.text import TextEncoder
-from lossmith.compare.runs.prepare import Encoders
 from lossmith.compare.runs.store import checksum
 from lossmith.compare.runs.worker import plain
+from lossmith.compare.saved.inputs import inputs_from
 from lossmith.compare.saved.model import Model
 from lossmith.compare.settings import TREES, Training
 from lossmith.errors import InputError
@@ -82,9 +79,7 @@ def files_of(model: Model) -> Files:
         "format": FORMAT,
         "about": model.about,
         "training": asdict(model.training),
-        "columns": [{"name": name, **known._asdict()} for name, known in model.columns.items()],
-        "encoder": None if model.encoders.table is None else model.encoders.table.state(),
-        "texts": [encoder.state() for encoder in model.encoders.texts],
+        **model.inputs.state(),
         "rule": model.rule,
         "outputs": model.outputs,
         "scale": model.scale,
@@ -158,11 +153,7 @@ def model_of(words: dict[str, Any], files: Files) -> Model:
     return Model(
         about=words["about"],
         training=Training(**plain(words["training"])),
-        columns={known["name"]: Known(known["kind"], tuple(known["names"])) for known in words["columns"]},
-        encoders=Encoders(
-            None if words["encoder"] is None else Encoder.of(words["encoder"]),
-            tuple(TextEncoder.of(state) for state in words["texts"]),
-        ),
+        inputs=inputs_from(words),
         rule=words["rule"],
         outputs=words["outputs"],
         scale=words["scale"],

@@ -9,17 +9,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lossmith.compare.data.columns import Known
-from lossmith.compare.data.task import inputs_of
+from lossmith.compare.data.pictures import COLUMN
 from lossmith.compare.models import network
 from lossmith.compare.models.build import build
 from lossmith.compare.models.fitted import Floats, Prepared
 from lossmith.compare.problems.regression import ends
 from lossmith.compare.remedies import rules
 from lossmith.compare.remedies.calibrators import calibrator_of
-from lossmith.compare.runs.prepare import Encoders
 from lossmith.compare.runs.train import mean_probability
-from lossmith.compare.saved.rows import applied_to, new_rows
+from lossmith.compare.saved.inputs import Found, Inputs
 from lossmith.compare.settings import TREES, Training
 
 
@@ -28,14 +26,13 @@ class Model:
     """What `fit_best` makes and `load_model` reads.
 
     ``about`` says in plain words and numbers what it is: "target", "kind", "classes", "arm", "spec", "epochs", "rows",
-    "headline" and so on. ``columns`` are those that it needs, with what they are. ``states`` are the parameters of its
-    networks (several of an ensemble), or of trees the one state that `models.trees` keeps.
+    "headline" and so on. ``inputs`` find what it needs in new data. ``states`` are the parameters of its networks
+    (several of an ensemble), or of trees the one state that `models.trees` keeps.
     """
 
     about: dict[str, Any]
     training: Training
-    columns: dict[str, Known]
-    encoders: Encoders
+    inputs: Inputs
     rule: dict[str, Any]
     outputs: int
     scale: float
@@ -43,19 +40,32 @@ class Model:
     states: list[Any]
 
     def __repr__(self) -> str:
-        return f"<Model: {self.about['title']} for {self.about['target']}, {self.about['rows']:,} rows>"
+        return f"<Model: {self.about['title']} for {self.about['target']}, {self.about['rows']:,} {self.inputs.noun}>"
 
     def predict(self, data: Any) -> pd.DataFrame:
         """A prediction for every row of a file, a data frame or an array, in the same order.
+
+        Of a model of images, for every image that a table names, or that is in a folder: then in the order of their
+        paths, which are the first column, ``image``.
 
         ``prediction`` and, of classes, ``p_<class>`` with the (calibrated) probabilities; of labels ``prediction`` has
         those that are there and ``p_<label>`` their probabilities; of numbers ``low`` and ``high`` are there where the
         arm has an interval.
 
-        Raises `InputError` where a column is missing or holds what it cannot.
+        Raises `InputError` where a column is missing or holds what it cannot, and naming the first image that cannot be
+        used.
         """
-        frame, _ = new_rows(data, self.columns)
-        outputs = self.raw(frame)
+        return self.predictions(self.inputs.find(data))
+
+    def predictions(self, found: Found) -> pd.DataFrame:
+        """As `predict`, for what the inputs have found in the data."""
+        predicted = self.predicted(self.raw(found.inputs))
+        if found.names is not None:
+            predicted.insert(0, COLUMN, found.names)
+        return predicted
+
+    def predicted(self, outputs: Tensor) -> pd.DataFrame:
+        """What the outputs mean."""
         if self.training.problem == "regression":
             return self.numbers(outputs.double().numpy() * self.scale)
         if self.training.problem == "multilabel":
@@ -68,10 +78,8 @@ class Model:
 
         folders.save(self, folder, force)
 
-    def raw(self, frame: pd.DataFrame) -> Tensor:
-        """The outputs for rows of the model's columns, [N, outputs]."""
-        arrays, _ = inputs_of(applied_to(frame, self.columns), len(frame), self.about["text_model"])
-        inputs = torch.from_numpy(self.encoders.transform(arrays, slice(None)))
+    def raw(self, inputs: Tensor) -> Tensor:
+        """The outputs for inputs, [N, outputs]."""
         if self.training.model in TREES:
             from lossmith.compare.models import trees
 
@@ -81,8 +89,7 @@ class Model:
 
     def network(self, state: dict[str, Tensor]) -> nn.Module:
         """A network with these parameters."""
-        width = len(self.encoders.kinds) + sum(len(encoder.terms) for encoder in self.encoders.texts)
-        inputs = {"train": torch.zeros(0, width)}
+        inputs = {"train": torch.zeros(0, *self.inputs.shape)}
         like = Prepared(0, inputs, {}, np.zeros(0, np.int64), scale=self.scale, centre=self.centre)
         with torch.random.fork_rng(devices=[]):
             made = build(self.training, like, self.outputs, seed=0)

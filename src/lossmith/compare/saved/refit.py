@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lossmith.compare.call import task_of, training_of
 from lossmith.compare.data.load import Roles, Room
+from lossmith.compare.data.pictures import is_folder
 from lossmith.compare.data.task import Task
 from lossmith.compare.environment import versions
 from lossmith.compare.models import network
@@ -24,8 +25,9 @@ from lossmith.compare.remedies.choice import check_arms
 from lossmith.compare.report import saved
 from lossmith.compare.runs.prepare import Arrays, splitter_of
 from lossmith.compare.runs.train import Repeat
+from lossmith.compare.saved.inputs import inputs_in
 from lossmith.compare.saved.model import Model
-from lossmith.compare.settings import OF_TABLES, TREES, Settings, Training
+from lossmith.compare.settings import TREES, Settings, Training, models_of
 from lossmith.compare.verdict.judge import better_rule
 from lossmith.compare.verdict.records import Runs
 from lossmith.errors import InputError
@@ -33,6 +35,7 @@ from lossmith.extras import extra
 from lossmith.text import clean, listing, quote, suggestion
 
 LABEL_SEPARATOR = "|"
+TRAINED = ("table", "images")  # what `models_of` knows models of that are trained here
 CERTAIN = 0.5  # the probability above which a label is there by default
 
 
@@ -50,10 +53,7 @@ class Choice:
 def refit(folder: str | Path, data: Any = None, test: Any = None, arm: str | None = None) -> Model:
     """The model of the recommended arm (or of another one) of the comparison in a folder."""
     results = saved.judged(folder)
-    if results["settings"].get("inputs") != "table" or results["settings"].get("model") not in OF_TABLES:
-        raise InputError(
-            "fit-best trains the built-in models of tables; this comparison was of images, or of another model."
-        )
+    check_kind(results["settings"])
     name = arm_name(results, arm)
     with saved.sentence(folder):
         choice, settings, roles = choice_of(results, name), settings_of(results), roles_of(results)
@@ -69,14 +69,22 @@ def refit(folder: str | Path, data: Any = None, test: Any = None, arm: str | Non
     return Model(
         about=about(results, task, roles, choice, held_out.lengths),
         training=training,
-        columns=task.columns,
-        encoders=whole.encoders,
+        inputs=inputs_in(task, whole.encoders, roles.text_model),
         rule=rule,
         outputs=whole.problem.outputs * (1 + len(choice.arm.also)),
         scale=whole.prepared.scale,
         centre=whole.prepared.centre,
         states=final.state if isinstance(final.state, list) else [final.state],
     )
+
+
+def check_kind(settings: dict[str, Any]) -> None:
+    """The comparison was of a built-in model that predicts rows or images as a whole."""
+    inputs = settings.get("inputs")
+    if inputs not in TRAINED or settings.get("model") not in models_of(inputs):
+        what = "masks" if inputs == "masks" else "a model of your own"
+        said = "fit-best trains the built-in models of tables and of whole images"
+        raise InputError(f"{said}; this comparison was of {what}.")
 
 
 class HeldOut(Repeat):
@@ -196,18 +204,19 @@ def roles_of(results: dict[str, Any]) -> Roles:
 
 
 def same_task(results: dict[str, Any], roles: Roles, data: Any, test: Any) -> Task:
-    """The task of the comparison from its table, which has to be the same to the last cell."""
+    """The task of the comparison from its table or images, which have to be the same to the last cell and pixel."""
     known, origin = results["task"], results["task"].get("origin", {})
     given = origin.get("path") if data is None else data
     if given is None:
         raise InputError("the comparison was not made from a file; give the same table as --data.")
     tested = origin.get("test") if test is None else test
-    task = task_of(given, origin.get("targets") or [known["target"]], None, roles, tested, None, room_of(results))
+    targets = None if is_folder(given) else origin.get("targets") or [known["target"]]
+    task = task_of(given, targets, None, roles, tested, origin.get("size"), room_of(results))
     if task.digest != known.get("digest"):
         shown = clean(given, 200) if isinstance(given, str | Path) else "the table"
-        raise InputError(
-            f"{shown} is not the table that was compared on, or has changed; compare again, or give --data."
-        )
+        images = "does not have the images that were compared on, or they have changed"
+        table = "is not the table that was compared on, or has changed"
+        raise InputError(f"{shown} {table if task.inputs == 'table' else images}; compare again, or give --data.")
     return task
 
 

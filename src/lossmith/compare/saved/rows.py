@@ -30,11 +30,7 @@ WORDS = ("categorical", "text")  # kinds whose cells stay as they are written: 0
 
 def new_rows(data: Any, columns: Mapping[str, Known]) -> tuple[pd.DataFrame, list[str]]:
     """The model's columns of a file, a data frame or an array, and the names of the others, which are ignored."""
-    if isinstance(data, str | Path):
-        source, frame = Path(data).name, read(data)
-    else:
-        source, frame = "the table", frame_of(data)
-    frame = named(frame, source)
+    frame, source = table_of(data)
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise InputError(
@@ -46,6 +42,13 @@ def new_rows(data: Any, columns: Mapping[str, Known]) -> tuple[pd.DataFrame, lis
     if isinstance(data, str | Path) and not is_parquet(data):
         chosen = understood_as(chosen, columns, separator_of(data))
     return chosen, [name for name in frame.columns if name not in columns]
+
+
+def table_of(data: Any) -> tuple[pd.DataFrame, str]:
+    """All columns of a file, a data frame or an array, and what to call it."""
+    if isinstance(data, str | Path):
+        return named(read(data), Path(data).name), Path(data).name
+    return named(frame_of(data), "the table"), "the table"
 
 
 def is_parquet(path: str | Path) -> bool:
