@@ -9,7 +9,7 @@ from lossmith.compare.many.report import RESULTS, Question, rows
 from lossmith.compare.many.session import Bench
 from lossmith.compare.many.wording import decisive
 from lossmith.compare.report.terminal import short
-from lossmith.compare.verdict.wording import NAMES, number, signed
+from lossmith.compare.verdict.wording import NAMES, number, p_cell, signed
 from lossmith.text import clean
 
 MOST_FAILURES = 5
@@ -44,6 +44,6 @@ def board(question: Question) -> Table:
         table.add_column(title, justify="right")
     for entry in rows(question):
         signs = [str(entry["signs"][word]) for word in ("better", "equal", "worse")]
-        figures = [number(entry["rank"], 2), signed(entry["median"]), *signs, number(entry["p_holm"], 3)]
+        figures = [number(entry["rank"], 2), signed(entry["median"]), *signs, p_cell(entry["p_holm"])]
         table.add_row(Text(short(entry["title"])), *figures, RESULTS[entry["result"]])
     return table

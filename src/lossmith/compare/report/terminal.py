@@ -12,7 +12,7 @@ from lossmith.compare.report.questions import name, path
 from lossmith.compare.session import Comparison
 from lossmith.compare.verdict.judge import RULES
 from lossmith.compare.verdict.records import Runs
-from lossmith.compare.verdict.wording import number, plural, shown
+from lossmith.compare.verdict.wording import number, p_cell, plural, shown
 from lossmith.text import clean
 
 MOST_FAILURES = 5
@@ -87,7 +87,7 @@ def figures(question: dict[str, Any]) -> list[tuple[str, Path | str]]:
 def told(runs: Runs, row: dict[str, Any], where: Path | str) -> str:
     """A mean over the finished repeats, or a p after Holm's correction."""
     if isinstance(where, str):
-        return number(row["p"][where], 2)
+        return p_cell(row["p"][where])
     return shown(runs.estimate(row["arm"], where)["mean"], where[-1])
 
 

@@ -49,7 +49,7 @@ SAVED = """\
 from lossmith.compare import load_model
 
 model = load_model("model")
-predicted = model.predict("new-rows.csv")
+predicted = model.predict("{new}")
 """
 
 NUMBERS = """\
@@ -123,7 +123,8 @@ def snippet(results: dict[str, Any], recommended: dict[str, Any] | None) -> str:
     if task["kind"] == "segmentation":
         return masks(words, results, arm, recommended)
     if not short(settings, task, arm):
-        return SAVED.format(folder="the folder of this report")
+        new = "folder-of-new-images" if settings.get("inputs") == "images" else "new-rows.csv"
+        return SAVED.format(folder="the folder of this report", new=new)
     if task["kind"] == "regression":
         return NUMBERS.format(**words)
     tuned = recommended["rule"] == "tuned"

@@ -109,6 +109,15 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}" if p < 0.1 else f"= {p:.2f}"
 
 
+def p_cell(p: float | None) -> str:
+    """A p value as it stands in a narrow table.
+
+    >>> p_cell(0.00004), p_cell(0.0312), p_cell(None)
+    ('<0.001', '0.031', '-')
+    """
+    return "-" if p is None else p_value(p).removeprefix("= ").replace(" ", "")
+
+
 def evidence(comparison: dict[str, Any], metric: str) -> str:
     """``+0.004 average precision, 95 % CI -0.006 to 0.014 unadjusted, p = 0.43 after Holm``."""
     parts = [f"{difference(comparison['mean'], metric)} {NAMES[metric]}"]
