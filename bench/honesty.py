@@ -7,11 +7,14 @@ is an arm other than the baseline, or a tuned rule, that the verdict recommends;
 have one. "Told apart" counts the tables in which a question shows a difference although the verdict, which looks for a
 signal first, acts on none.
 
+Of masks the discs lie inside of the picture, so a place tells a little and the verdict goes on to compare arms; of the
+other kinds it stops at the signal, which is not there.
+
 Planted effects: 30 % of the positive rows, half of all, carry the other label in training and validation, and the test
-rows are right: arms that balance the classes undo that; a missed row costs 20 times a false alarm, and cross-entropy
-decides by that or by the larger probability; the noise of a number has Student's t distribution with 1.5 degrees of
-freedom, whose variance is infinite. Only arms that an effect is about compete, on 16 repeats (costs: 8): what is found
-depends on how many are asked, too.
+rows are right: the larger probability then finds few of the positive ones, and a tuned rule more. A missed row costs 20
+times a false alarm, and cross-entropy decides by that or by the larger probability. The noise of a number has Student's
+t distribution with 1.5 degrees of freedom, whose variance is infinite. Only arms that an effect is about compete, on 16
+repeats (costs: 8): what is found depends on how many are asked, too.
 """
 
 import argparse
@@ -45,6 +48,7 @@ from lossmith.compare.session import Session
 from lossmith.compare.settings import DEFAULT_MODELS, Settings
 from lossmith.compare.verdict.inference import LEVEL, paired
 from lossmith.compare.verdict.judge import judge
+from lossmith.compare.verdict.wording import wins
 
 TABLES = 20
 MOST_FALSE = 2
@@ -171,20 +175,27 @@ def noise_row(kind: str, model: str, tables: int) -> list[str]:
     with ProcessPoolExecutor(cores()) as pool:
         for verdict in pool.map(partial(verdict_on, kind, model), range(tables)):
             advice = verdict["recommended"]
-            winners += advice["arm"] != verdict["baseline"] or advice["rule"] == "tuned"
-            told += any(
+            won = advice["arm"] != verdict["baseline"] or advice["rule"] == "tuned"
+            winners += won
+            told += not won and any(
                 c["result"] == "better" for q in verdict["questions"] if q["decisive"] for c in q["comparisons"]
             )
-    allowed = "yes" if winners <= MOST_FALSE * max(1.0, tables / TABLES) else "**no**"
+    allowed = "" if tables < TABLES else "yes" if winners <= MOST_FALSE * tables / TABLES else "**no**"
     seconds = (time.perf_counter() - began) / tables
     return [kind, str(tables), str(winners), allowed, str(told), f"{seconds:.0f}"]
 
 
-def signal(generator: Generator, rows: int, share: float = 0.2) -> pd.DataFrame:
-    """A share of the rows is positive, and two features tell."""
+def signal(generator: Generator, rows: int) -> pd.DataFrame:
+    """One row in five is positive, and two features tell."""
     frame = features(generator, rows)
     score = 2 * frame["x0"] + frame["x1"] ** 2 + generator.logistic(size=rows)
-    return frame.assign(y=score > np.quantile(score, 1 - share))
+    return frame.assign(y=score > np.quantile(score, 0.8))
+
+
+def faint(generator: Generator, rows: int) -> pd.DataFrame:
+    """Half of the rows are positive, and one feature tells a little: few probabilities are far from 1/2."""
+    frame = features(generator, rows)
+    return frame.assign(y=0.8 * frame["x0"] + generator.logistic(size=rows) > 0)
 
 
 def done(frame: pd.DataFrame, target: Any = "y", **options: Any) -> Comparison:
@@ -196,12 +207,15 @@ def done(frame: pd.DataFrame, target: Any = "y", **options: Any) -> Comparison:
 def flipped() -> list[str]:
     """Labels that are wrong in one class."""
     generator = np.random.default_rng(1)
-    frame, clean = signal(generator, 2000, 0.5), signal(generator, 1000, 0.5)
+    frame, clean = faint(generator, 8000), faint(generator, 1000)
     wrong = frame["y"] & (generator.random(len(frame)) < FLIPPED)
-    verdict = done(frame.assign(y=frame["y"] & ~wrong), test=clean, losses=BALANCING, repeats=REPEATS).results[
-        "verdict"
-    ]
-    return ["30 % of one class flipped", listed(better(verdict, "macro_f1")), verdict["headline"]]
+    frame = frame.assign(y=frame["y"] & ~wrong)
+    verdict = done(frame, test=clean, losses=BALANCING, repeats=REPEATS).results["verdict"]
+    (decided,) = (q for q in verdict["questions"] if q["metric"] == "macro_f1")
+    untuned = {c["arm"]: c["result"] for c in decided["comparisons"]}[verdict["baseline"]]
+    found = ["the tuned rule"] * (untuned == "worse") + better(verdict, "macro_f1")
+    tuning = next(text for text in verdict["sentences"] if "decision rule" in text)
+    return ["30 % of one class flipped", listed(found), f"{verdict['headline']} {tuning}"]
 
 
 def costly() -> list[str]:
@@ -240,7 +254,7 @@ def heavy_tailed() -> list[str]:
 def better(verdict: dict[str, Any], metric: str) -> list[str]:
     """The arms that are shown to be better in the question of this metric."""
     (question,) = (q for q in verdict["questions"] if q["metric"] == metric)
-    return [c["arm"] for c in question["comparisons"] if c["result"] == "better" and c["arm"] != verdict["baseline"]]
+    return [c["arm"] for c in question["comparisons"] if wins(c) and c["arm"] != verdict["baseline"]]
 
 
 def listed(names: list[str]) -> str:

@@ -13,6 +13,7 @@ from lossmith.compare.data.load import Roles, load
 from lossmith.compare.data.task import infer
 from lossmith.compare.models.fitted import Prepared
 from lossmith.compare.problems import problem_of
+from lossmith.compare.problems.asked import metrics_of
 from lossmith.compare.problems.curves import curves
 from lossmith.compare.problems.multilabel import Multilabel
 from lossmith.compare.problems.regression import errors, interval
@@ -387,6 +388,19 @@ def test_figures_of_masks_are_those_of_all_their_pixels(generator):
         replace(rows_of(truth, truth), counts=problem.counts(truth)), two_of_a_kind("balanced", problem), 0
     )
     assert (weight.numpy() * np.bincount(truth.ravel())) == pytest.approx(np.full(3, truth.size / 3))
+
+
+@pytest.mark.parametrize("metric", metrics_of("segmentation"))
+def test_masks_are_tuned_for_every_metric_that_may_decide(generator, metric):
+    """On the rows that the offsets are tuned on, they are no worse than none, by the figure of the report."""
+    masks = generator.choice(3, (4, 8, 8), p=[0.6, 0.3, 0.1])
+    logits = torch.from_numpy(generator.normal(size=(4, 3, 8, 8)) + np.moveaxis(np.eye(3)[masks], -1, 1))
+    problem = of_kind("segmentation", 3, metric=metric)
+    found = problem.measure(rows_of(masks, masks), {"validation": logits, "test": logits}, problem.arms()[0])
+    tuned, default = (found["decision"][rule][metric] for rule in ("tuned", "default"))
+    assert tuned > default
+    log_p, labels = problem.rows(logits, masks)
+    assert rules.score(metric, rules.decide(log_p, np.zeros(3)), labels, 3) == pytest.approx(default)
 
 
 # Slices and gradients

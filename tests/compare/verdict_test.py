@@ -419,11 +419,22 @@ class TestSnippet:
 
     @pytest.mark.parametrize("arm", ["cross_entropy", "balanced", "dice"])
     @pytest.mark.parametrize("rule", ["default", "tuned"])
-    def test_masks_get_a_class_in_every_pixel(self, arm, rule):
-        names = {}
-        exec(snippet.snippet(masks(arm), {"arm": arm, "rule": rule, "spec": MASKED[arm], "params": {}}), names)
+    @pytest.mark.parametrize("metric", ["macro_f1", "iou"])
+    def test_masks_get_a_class_in_every_pixel(self, arm, rule, metric):
+        found, names = masks(arm), {}
+        found["settings"]["metric"] = metric
+        exec(snippet.snippet(found, {"arm": arm, "rule": rule, "spec": MASKED[arm], "params": {}}), names)
         assert tuple(names["decided"].shape) == (16, 8, 12)
         assert len(set(names["decided"].flatten().tolist())) > 1
+
+    @pytest.mark.parametrize("kind", ["binary", "regression", "segmentation"])
+    @pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "batch_size"])
+    def test_a_number_is_a_number_and_never_code(self, kind, name):
+        found = masks("cross_entropy")
+        found["task"]["kind"] = kind
+        found["settings"] |= {"model": "linear", name: "0.1); print('ran'); (0"}
+        with pytest.raises(ValueError, match=r"could not convert|invalid literal"):
+            snippet.snippet(found, {"arm": "cross_entropy", "rule": "default", "spec": "mse", "params": {}})
 
     def test_a_spec_is_text_and_never_code(self):
         found = sample_results.make(repeats=1, test_rows=40)

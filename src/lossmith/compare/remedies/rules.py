@@ -57,6 +57,13 @@ def mcc(hits: Floats, predicted: Floats, true: Floats) -> Floats:
     return scores
 
 
+def mean_iou(hits: Floats, predicted: Floats, true: Floats) -> Floats:
+    """Intersection over union, averaged over the classes that are there or predicted; the Jaccard index."""
+    union = predicted + true - hits
+    scores: Floats = (hits / positive_or_one(union)).sum(axis=-1) / (union > 0).sum(axis=-1)
+    return scores
+
+
 def positive_or_one(counts: Floats) -> Floats:
     """Denominators, 1 in place of 0."""
     return np.where(counts > 0, counts, 1.0)
@@ -86,6 +93,7 @@ METRICS: dict[str, Metric] = {
     "mcc": mcc,
     "accuracy": accuracy,
 }
+OF_MASKS: dict[str, Metric] = {"iou": mean_iou}
 
 
 def decide(log_probability: Floats, offsets: Floats) -> Labels:
@@ -129,7 +137,7 @@ def metric_of(metric: str | Metric, costs: Sequence[float] = ()) -> Metric:
     """A metric by its name, "cost" with what each class costs among them, or itself."""
     if not isinstance(metric, str):
         return metric
-    return cost_of(costs) if metric == COST else METRICS[metric]
+    return cost_of(costs) if metric == COST else {**METRICS, **OF_MASKS}[metric]
 
 
 def counted(rows: Labels, classes: int, weights: Floats | None) -> Floats:

@@ -112,13 +112,13 @@ def snippet(results: dict[str, Any], recommended: dict[str, Any] | None) -> str:
     settings, task = results["settings"], results["task"]
     arm = next(arm for arm in results["arms"] if arm["name"] == recommended["arm"])
     words = {
-        "layers": layers(settings.get("hidden") or [], 1 if task["kind"] == "regression" else None),
-        "learning_rate": settings.get("learning_rate", 3e-3),
-        "weight_decay": settings.get("weight_decay", 1e-2),
+        "layers": layers([int(width) for width in settings.get("hidden") or []], task["kind"]),
+        "learning_rate": float(settings.get("learning_rate") or 3e-3),
+        "weight_decay": float(settings.get("weight_decay", 1e-2) or 0.0),
         "spec": recommended["spec"],
         "epochs": best_epochs(results, recommended["arm"]),
-        "batch": settings.get("batch_size", 128),
-        "features": task.get("encoded_width") or max(1, len(task["features"])),
+        "batch": int(settings.get("batch_size") or 128),
+        "features": int(task.get("encoded_width") or max(1, len(task["features"]))),
     }
     if task["kind"] == "segmentation":
         return masks(words, results, arm, recommended)
@@ -167,23 +167,23 @@ def best_epochs(results: dict[str, Any], arm: str) -> int:
     return max(1, round(sum(best) / len(best))) if best else 20
 
 
-def layers(hidden: list[int], outputs: int | None = None) -> str:
-    """The arguments of ``nn.Sequential``, which ends in ``outputs`` or as many as there are classes."""
+def layers(hidden: list[int], kind: str) -> str:
+    """The arguments of ``nn.Sequential``, which ends in one number or in as many as there are classes."""
     sizes = ["features", *map(str, hidden)]
     inner = [f"nn.Linear({a}, {b}), nn.ReLU(), " for a, b in pairwise(sizes)]
-    return "".join(inner) + f"nn.Linear({sizes[-1]}, {outputs or 'classes'})"
+    return "".join(inner) + f"nn.Linear({sizes[-1]}, {1 if kind == 'regression' else 'classes'})"
 
 
 def class_terms(arm: dict[str, Any], params: dict[str, Any]) -> dict[str, str]:
     """The lines that an arm's class weights or its logit adjustment add."""
     terms = {"preparation": "", "logits": "model(x[rows])", "weight": ""}
     if arm.get("adjust"):
-        tau = params.get("tau", 1.0)
+        tau = float(params.get("tau", 1.0))
         terms["preparation"] = f"{COUNTS}\nshift = {tau} * (counts / counts.sum()).log()  # in training only\n"
         terms["logits"] = "model(x[rows]) + shift"
     weights = {
         "balanced": 'lossmith.class_weight("balanced", counts)',
-        "effective number": f"lossmith.effective_number(counts, beta={params.get('beta', 0.999)})",
+        "effective number": f"lossmith.effective_number(counts, beta={float(params.get('beta', 0.999))})",
     }.get(arm.get("weighting", "none"))
     if weights:
         terms["preparation"] += f"{COUNTS}\nweight = {weights}.float()\n"
