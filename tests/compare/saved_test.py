@@ -24,7 +24,7 @@ from lossmith.compare.saved import refit
 from lossmith.compare.saved.rows import applied_to, new_rows
 from lossmith.compare.session import Session
 from lossmith.compare.settings import Settings
-from lossmith.errors import LossmithError
+from lossmith.errors import InputError, LossmithError
 
 LETTERS = [
     "the {} train was late and {} again today",
@@ -199,6 +199,15 @@ def test_the_model_is_trained_on_all_rows_for_the_epochs_that_were_found(tmp_pat
     np.testing.assert_allclose(fitted.predict(frame)[["p_no", "p_yes"]], p, atol=1e-5)
 
 
+def test_a_rule_that_there_is_not_is_refused(tmp_path):
+    compared(tmp_path / "classes", write(tmp_path, blobs(100)), "y", ["focal"])
+    with pytest.raises(InputError, match="unknown rule 'best'"):
+        lossmith.compare.fit_best(tmp_path / "classes", rule="best")
+    compared(tmp_path / "numbers", write(tmp_path, numbers(100)), "y", ["mae"])
+    with pytest.raises(InputError, match="without a decision rule; leave --rule out"):
+        lossmith.compare.fit_best(tmp_path / "numbers", rule="tuned")
+
+
 def test_a_tuned_rule_is_that_of_the_rows_held_out(tmp_path, monkeypatch):
     from lossmith.compare.remedies import rules
 
@@ -217,6 +226,9 @@ def test_a_tuned_rule_is_that_of_the_rows_held_out(tmp_path, monkeypatch):
     monkeypatch.setattr(rules, "tune", lambda p, y, *more, **options: seen.append(y) or tune(p, y, *more, **options))
     fitted = lossmith.compare.fit_best(tmp_path / "report", arm="focal")
     assert (fitted.about["arm"], fitted.about["rule"], fitted.rule["name"]) == ("focal", "tuned", "tuned")
+    monkeypatch.setattr(refit, "better_rule", lambda verdict, arm: "default")
+    asked = lossmith.compare.fit_best(tmp_path / "report", arm="focal", rule="tuned")
+    assert (asked.about["rule"], asked.rule) == ("tuned", fitted.rule)
     assert np.any(fitted.rule["values"])
     names = np.array(["maybe", "no", "yes"])
     assert names[seen[0]].tolist() == blobs(150, 3)["y"][rows["validation"]].tolist()

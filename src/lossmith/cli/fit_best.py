@@ -27,6 +27,10 @@ def fit_best(
     arm: Annotated[
         str | None, typer.Option(help="Another arm than the recommended one.", metavar="NAME", show_default=False)
     ] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(help="default or tuned, instead of the recommended rule.", metavar="RULE", show_default=False),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
 ) -> None:
@@ -38,7 +42,7 @@ def fit_best(
     from lossmith.compare.models.network import RunFailedError
 
     try:
-        model = fitted(folder, out, data=data, test=test, arm=arm, force=force)
+        model = fitted(folder, out, data=data, test=test, arm=arm, rule=rule, force=force)
     except RunFailedError as error:
         leave(str(error), FAILED)
     if as_json:

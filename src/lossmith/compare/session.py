@@ -105,6 +105,8 @@ class Session:
             if run.key not in records:
                 self.store.forget(run.key)
         with tracking(self.track, self.store.folder, self.settings.describe(), self.task.describe()) as track:
+            for record in records.values():  # of an earlier call, which may have tracked nothing
+                track(record)
             broken = self.fill(plan, records, track)
             if broken and not records:
                 raise broken

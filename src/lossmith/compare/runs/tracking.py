@@ -6,6 +6,7 @@ environment names a server. A tracker that fails is dropped with one sentence; t
 """
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -151,7 +152,8 @@ class OnTensorBoard:
 
     def sink(self, name: str) -> TensorBoard:
         """The writer of an arm's folder."""
-        return self.sinks.setdefault(name, TensorBoard(self.folder / name, prefix=""))
+        folder = re.sub(r"[^\w.,=()+*-]+", "_", name)  # a loss from a file is called by its path
+        return self.sinks.setdefault(name, TensorBoard(self.folder / folder, prefix=""))
 
     def run(self, parameters: dict[str, Any], figures: Figures) -> None:
         sink, repeat = self.sink(parameters["arm"]), parameters["repeat"]

@@ -17,6 +17,7 @@ def fit_best(
     data: Any = None,
     test: Any = None,
     arm: str | None = None,
+    rule: str | None = None,
     force: bool = False,
 ) -> "Model":
     """Train the arm that a comparison recommends, once more and on all of its rows.
@@ -36,6 +37,8 @@ def fit_best(
         from a file, or where that is elsewhere now.
     arm
         Another arm than the recommended one, by its name.
+    rule
+        ``"default"`` or ``"tuned"``, where it should be another decision rule than the recommended one.
 
     Raises
     ------
@@ -51,7 +54,7 @@ def fit_best(
 
     if out is not None:
         folders.check_place(out, force)
-    model = refit(folder, data, test, arm)
+    model = refit(folder, data, test, arm, rule)
     if out is not None:
         folders.save(model, out, force)
     return model

@@ -27,8 +27,8 @@ from lossmith.compare.runs.prepare import Arrays, splitter_of
 from lossmith.compare.runs.train import Repeat
 from lossmith.compare.saved.inputs import inputs_in
 from lossmith.compare.saved.model import Model
-from lossmith.compare.settings import TREES, Settings, Training, models_of
-from lossmith.compare.verdict.judge import better_rule
+from lossmith.compare.settings import TREES, Settings, Training, choose, models_of
+from lossmith.compare.verdict.judge import RULES, better_rule
 from lossmith.compare.verdict.records import Runs
 from lossmith.errors import InputError
 from lossmith.extras import extra
@@ -50,27 +50,32 @@ class Choice:
     params: dict[str, float]
 
 
-def refit(folder: str | Path, data: Any = None, test: Any = None, arm: str | None = None) -> Model:
-    """The model of the recommended arm (or of another one) of the comparison in a folder."""
+def refit(
+    folder: str | Path, data: Any = None, test: Any = None, arm: str | None = None, rule: str | None = None
+) -> Model:
+    """The model of the recommended arm and rule (or of others) of the comparison in a folder."""
     results = saved.judged(folder)
     check_kind(results["settings"])
     name = arm_name(results, arm)
     with saved.sentence(folder):
         choice, settings, roles = choice_of(results, name), settings_of(results), roles_of(results)
+    if rule is not None:
+        check_rule(rule, results["task"]["kind"])
+        choice = replace(choice, rule=rule)
     task = same_task(results, roles, data, test)
     training = replace(training_of(settings, task), slices=())
     check_arms([choice.arm], problem_of(training))
     with alone():
         held_out = HeldOut(task.arrays, training)
         first = held_out.fit(choice.arm, choice.attempt)
-        rule = rule_of(held_out, first, choice)
+        found = rule_of(held_out, first, choice)
         whole = Whole(task.arrays, training, held_out.lengths)
         final = whole.fit(choice.arm, choice.attempt)
     return Model(
         about=about(results, task, roles, choice, held_out.lengths),
         training=training,
         inputs=inputs_in(task, whole.encoders, roles.text_model),
-        rule=rule,
+        rule=found,
         outputs=whole.problem.outputs * (1 + len(choice.arm.also)),
         scale=whole.prepared.scale,
         centre=whole.prepared.centre,
@@ -162,6 +167,13 @@ def rule_of(held_out: HeldOut, first: Fitted, choice: Choice) -> dict[str, Any]:
     return found
 
 
+def check_rule(rule: str, kind: str) -> None:
+    """There is such a rule; numbers are not decided."""
+    choose("rule", rule, RULES)
+    if kind == "regression":
+        raise InputError("numbers are predicted as they are, without a decision rule; leave --rule out.")
+
+
 def arm_name(results: dict[str, Any], asked: str | None) -> str:
     """The arm that is asked for, or the recommended one; it has a finished run."""
     recommended = results["verdict"]["recommended"]
@@ -211,13 +223,21 @@ def same_task(results: dict[str, Any], roles: Roles, data: Any, test: Any) -> Ta
         raise InputError("the comparison was not made from a file; give the same table as --data.")
     tested = origin.get("test") if test is None else test
     targets = None if is_folder(given) else origin.get("targets") or [known["target"]]
-    task = task_of(given, targets, None, roles, tested, origin.get("size"), room_of(results))
+    task = task_of(given, targets, None, roles, tested, size_of(origin), room_of(results))
     if task.digest != known.get("digest"):
         shown = clean(given, 200) if isinstance(given, str | Path) else "the table"
         images = "does not have the images that were compared on, or they have changed"
         table = "is not the table that was compared on, or has changed"
         raise InputError(f"{shown} {table if task.inputs == 'table' else images}; compare again, or give --data.")
     return task
+
+
+def size_of(origin: dict[str, Any]) -> int | None:
+    """What images were brought to; None of a table."""
+    size = origin.get("size")
+    if size is not None and not isinstance(size, int):
+        raise InputError(f"results.json is damaged (the size of its images is {quote(size)}); compare again.")
+    return size
 
 
 def room_of(results: dict[str, Any]) -> Room | None:
