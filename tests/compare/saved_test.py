@@ -201,7 +201,7 @@ def test_the_model_is_trained_on_all_rows_for_the_epochs_that_were_found(tmp_pat
 
 def test_a_rule_that_there_is_not_is_refused(tmp_path):
     compared(tmp_path / "classes", write(tmp_path, blobs(100)), "y", ["focal"])
-    with pytest.raises(InputError, match="unknown rule 'best'"):
+    with pytest.raises(InputError, match='unknown rule "best"'):
         lossmith.compare.fit_best(tmp_path / "classes", rule="best")
     compared(tmp_path / "numbers", write(tmp_path, numbers(100)), "y", ["mae"])
     with pytest.raises(InputError, match="without a decision rule; leave --rule out"):
