@@ -177,10 +177,8 @@ def of_data(
     training = training_of(settings, task)
     splitter = splitter_of(task.arrays, training, task.classes)
     batch = training.batch_size(len(splitter.rows(0).train))
-    store, stop = (
-        Store(folder_for(task.source, task.target) if out is None else out),
-        Stop.after(began, settings.budget),
-    )
+    store = Store(folder_for(task.source, task.target) if out is None else out)
+    stop = Stop.after(began, settings.budget)
     executor = executor_of(engine, address)
     session = Session(settings, task, training, batch, splitter.describe(), store, stop, quiet, executor, track)
     return session.hold(fresh)

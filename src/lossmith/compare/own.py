@@ -118,10 +118,8 @@ def of_loaders(
         device=str(own.device),
     )
     training = training_of(settings, found, prepared)
-    store, stop = (
-        Store(folder_for(found.source, found.target) if out is None else out),
-        Stop.after(began, settings.budget),
-    )
+    store = Store(folder_for(found.source, found.target) if out is None else out)
+    stop = Stop.after(began, settings.budget)
     executor = partial(execute_here, own, prepared, training)
     return Session(settings, found, training, found.batch, SAME_ROWS, store, stop, quiet, executor).hold(fresh)
 

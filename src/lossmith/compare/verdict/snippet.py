@@ -17,11 +17,11 @@ x_validation, y_validation = torch.randn(500, features), torch.arange(500) % cla
 """
 
 TRAIN = """
-model = nn.Sequential({layers})
+model = {model}
 optimizer = torch.optim.AdamW(model.parameters(), lr={learning_rate}, weight_decay={weight_decay})
 loss = lossmith.create({spec!r})
 {preparation}
-for epoch in range({epochs}):  # as long as the comparison, which stopped early on validation rows, on average
+for epoch in range({epochs}):  # as long as the comparison, which stopped early on validation {noun}, on average
     for rows in torch.randperm(len(y)).split({batch}):
         optimizer.zero_grad()
         loss({logits}, y[rows]{weight}).backward()
@@ -85,16 +85,6 @@ from torch import nn
 classes, size = {classes}, ({channels}, {height}, {width})
 x, y = torch.rand(64, *size), torch.randint(classes, (64, *size[1:]))
 x_validation, y_validation = torch.rand(16, *size), torch.randint(classes, (16, *size[1:]))
-model = nn.Conv2d(size[0], classes, 3, padding=1)
-
-optimizer = torch.optim.AdamW(model.parameters(), lr={learning_rate}, weight_decay={weight_decay})
-loss = lossmith.create({spec!r})
-{preparation}
-for epoch in range({epochs}):  # as long as the comparison, which stopped early on validation images, on average
-    for rows in torch.randperm(len(y)).split({batch}):
-        optimizer.zero_grad()
-        loss({logits}, y[rows]{weight}).backward()
-        optimizer.step()
 """
 
 TUNED_PIXELS = """
@@ -134,7 +124,8 @@ def snippet(results: dict[str, Any], recommended: dict[str, Any] | None) -> str:
         classes=len(task["classes"]),
         last=len(task["classes"]) - 1,
     )
-    body = TRAIN.format(**words, **class_terms(arm, recommended["params"]))
+    model = f"nn.Sequential({words['layers']})"
+    body = TRAIN.format(model=model, noun="rows", **words, **class_terms(arm, recommended["params"]))
     return head + body + (TUNED.format(metric=settings.get("metric", "macro_f1")) if tuned else DEFAULT)
 
 
@@ -142,16 +133,16 @@ def masks(words: dict[str, Any], results: dict[str, Any], arm: dict[str, Any], r
     """The same for masks, with the smallest network that there is in place of the comparison's."""
     tuned = recommended["rule"] == "tuned"
     height, _, width, colours = results["task"]["features"][0]["kind"].split()
-    body = MASKS.format(
+    head = MASKS.format(
         imports=RULES if tuned else "",
         classes=len(results["task"]["classes"]),
         channels=3 if colours == "colour" else 1,
         height=int(height),
         width=int(width),
-        **words,
-        **class_terms(arm, recommended["params"]),
     )
-    return body + (TUNED_PIXELS.format(metric=results["settings"]["metric"]) if tuned else DEFAULT)
+    model = "nn.Conv2d(size[0], classes, 3, padding=1)"
+    body = TRAIN.format(model=model, noun="images", **words, **class_terms(arm, recommended["params"]))
+    return head + body + (TUNED_PIXELS.format(metric=results["settings"]["metric"]) if tuned else DEFAULT)
 
 
 def short(settings: dict[str, Any], task: dict[str, Any], arm: dict[str, Any]) -> bool:
