@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tables import write
+from tables import train_by_hand, write
 
 import lossmith
 from lossmith.compare.call import roles_of, task_of
@@ -135,14 +135,9 @@ def test_the_model_is_trained_on_all_images_for_the_epochs_that_were_found(made)
     results = json.loads((folder.parent / "report" / "results.json").read_text())
     attempt = results["records"][0]["chosen"]
     weights, order = (int(seed) for seed in np.random.SeedSequence([0, 0, attempt]).generate_state(2))
-    network, generator = cnn(channels=1, size=SIZE, outputs=3, seed=weights), torch.Generator().manual_seed(order)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
+    network = cnn(channels=1, size=SIZE, outputs=3, seed=weights)
     (epochs,) = fitted.about["epochs"]
-    for _ in range(epochs):
-        for rows in torch.split(torch.randperm(44, generator=generator), 32):
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(network(pixels[rows]), labels[rows]).backward()
-            optimizer.step()
+    train_by_hand(network, pixels, labels, epochs=epochs, order=order, batch=32, lr=3e-3)
     kept = load_file(folder / "model.safetensors")
     for name, value in network.state_dict().items():
         torch.testing.assert_close(kept[f"0.{name}"], value, atol=1e-4, rtol=1e-3)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from tables import blobs, labelled, numbers, write
+from tables import blobs, labelled, numbers, train_by_hand, write
 
 import lossmith
 from lossmith.compare.call import roles_of, task_of, training_of
@@ -185,14 +185,9 @@ def test_the_model_is_trained_on_all_rows_for_the_epochs_that_were_found(tmp_pat
     attempt = results["records"][0]["chosen"]
     weights, order = (int(seed) for seed in np.random.SeedSequence([0, 0, attempt]).generate_state(2))
     torch.manual_seed(weights)
-    model, generator = torch.nn.Linear(2, 2), torch.Generator().manual_seed(order)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=7e-3, weight_decay=1e-2)
+    model = torch.nn.Linear(2, 2)
     (epochs,) = fitted.about["epochs"]
-    for _ in range(epochs):
-        for rows in torch.split(torch.randperm(100, generator=generator), 16):
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(model(inputs[rows]), labels[rows]).backward()
-            optimizer.step()
+    train_by_hand(model, inputs, labels, epochs=epochs, order=order, batch=16, lr=7e-3)
     kept = load_file(tmp_path / "model" / "model.safetensors")
     torch.testing.assert_close(kept["0.0.weight"], model.weight.detach(), atol=1e-5, rtol=1e-4)
     p = torch.softmax(model(inputs).double(), 1).detach().numpy()

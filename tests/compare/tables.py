@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lossmith.compare.call import training_of
 from lossmith.compare.problems.asked import metrics_of
@@ -72,6 +73,17 @@ def write(folder: Path, frame: pd.DataFrame, name: str = "table.csv") -> Path:
     path = folder / name
     frame.to_csv(path, index=False)
     return path
+
+
+def train_by_hand(network: Any, inputs: Any, labels: Any, *, epochs: int, order: int, batch: int, lr: float) -> None:
+    """Cross-entropy under AdamW as torch has them, over batches of all rows in the order of a seed."""
+    generator = torch.Generator().manual_seed(order)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=1e-2)
+    for _ in range(epochs):
+        for rows in torch.split(torch.randperm(len(labels), generator=generator), batch):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(network(inputs[rows]), labels[rows]).backward()
+            optimizer.step()
 
 
 def start(folder: Path, *words: Any) -> "subprocess.Popen[str]":
