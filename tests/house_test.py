@@ -25,7 +25,7 @@ FLOORS = [
     "functional spec",
     "activations audit losses",
     "flow",
-    "arrays metrics table",
+    "arrays kernels metrics table",
     "extras files own_file page text",
     "errors",
 ]  # imports run downward only

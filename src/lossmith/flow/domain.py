@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lossmith.arrays import ops_of
 from lossmith.errors import DomainError
+from lossmith.kernels.eager import plain
 
 _mode = "auto"
 
@@ -34,13 +35,7 @@ def set_checks(mode: str) -> None:
 
 def may_look(x: Any) -> bool:
     """Whether the values of `x` may be read now without breaking a graph, a transform or the speed of a GPU."""
-    if not isinstance(x, Tensor):  # JAX's and Keras's arrays may be traced
-        return False
-    if torch.compiler.is_compiling() or _mode == "never" or x.device.type == "meta":
-        return False
-    if type(x) not in (Tensor, nn.Parameter) or torch._C._len_torch_dispatch_stack():  # fake, distributed, traced
-        return False
-    if torch._C._functorch.is_functorch_wrapped_tensor(x):
+    if _mode == "never" or not plain(x):
         return False
     return _mode == "always" or x.device.type == "cpu"
 

@@ -253,14 +253,19 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         units = replace(units, keep=keep, weight=sample_weight)
         shown = units.shown
         if shown is not None:
-            own = len(inputs) if self.inputs_per_unit is None else self.inputs_per_unit
-            hidden = (units.hide(x, shown, self.legal_input()) for x in inputs[:own])
-            inputs = (*hidden, *inputs[own:])
+            inputs = self.conceal(inputs, ready, units)
             ready = units.hide(ready, shown, self.legal_target(ready, units))
         self.check(inputs, ready, units)
         if self.scope == "set" and self.process_group is not None:
             return self._gathered(inputs, ready, units)
         return inputs, ready, units
+
+    def conceal(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, ...]:
+        """Replace what a mask hides, so that a NaN there never meets the formula."""
+        assert units.shown is not None
+        own = len(inputs) if self.inputs_per_unit is None else self.inputs_per_unit
+        hidden = (units.hide(x, units.shown, self.legal_input()) for x in inputs[:own])
+        return (*hidden, *inputs[own:])
 
     def _gathered(
         self, inputs: tuple[Tensor, ...], target: Tensor, units: Units

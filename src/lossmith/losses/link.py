@@ -13,6 +13,9 @@ from torch import Tensor
 
 from lossmith.arrays import ops_of
 from lossmith.flow.domain import Domain, Interval, may_look
+from lossmith.flow.units import at_least_float32
+from lossmith.kernels import eager
+from lossmith.kernels.rows import Rows, rows
 
 Link = Literal["softmax", "sigmoid", "log_prob", "prob", "binary_prob"]
 LINKS: tuple[str, ...] = get_args(Link)
@@ -39,6 +42,36 @@ def log_odds(z: Tensor, index: Tensor, axis: int) -> Tensor:
     return ops.take_along(z, index, axis) - top - ops.log(ops.at_least(rest, 1.0))
 
 
+def target_rows(z: Tensor, index: Tensor, axis: int, *, keep: Tensor | None = None, mean: bool = False) -> Rows:
+    """Of each row of logits log p of its class `index` and, if asked for, the mean log p over the classes.
+
+    Rows that are not to `keep` have the statistic of equal logits, and no gradient.
+    """
+
+    def plainly(z: Tensor) -> Rows:
+        ops, z = ops_of(z), _visible(z, axis, keep)
+        logp = ops.squeeze(ops.logsigmoid(log_odds(z, ops.expand_dims(index, axis), axis)), axis)
+        return Rows(logp, ops.sum(ops.log_softmax(z, axis), axis) / z.shape[axis] if mean else None)
+
+    return rows(z, index, axis, plainly, keep=keep, mean=mean) if eager.fits(z, index) else plainly(z)
+
+
+def log_partition(z: Tensor, axis: int, *, keep: Tensor | None = None) -> Tensor:
+    """logsumexp of each row of logits; rows that are not to `keep` have that of equal ones, and no gradient."""
+
+    def plainly(z: Tensor) -> Rows:
+        return Rows(lse=ops_of(z).logsumexp(_visible(z, axis, keep), axis))
+
+    found = rows(z, None, axis, plainly, keep=keep) if eager.fits(z) else plainly(z)
+    assert found.lse is not None
+    return found.lse
+
+
+def _visible(z: Tensor, axis: int, keep: Tensor | None) -> Tensor:
+    z, ops = at_least_float32(z), ops_of(z)
+    return z if keep is None else ops.where(ops.expand_dims(keep, axis), z, 0.0)
+
+
 def safe_log(p: Tensor) -> Tensor:
     """log p; below 1e-30 it goes on along its tangent, so that p = 0 costs 70 and keeps a finite gradient."""
     ops = ops_of(p)
@@ -48,11 +81,12 @@ def safe_log(p: Tensor) -> Tensor:
 
 def log_p_of(link: str, z: Tensor, index: Tensor, axis: int) -> Tensor:
     """log p of one class per row, [N, *]."""
-    ops = ops_of(z)
-    index = ops.expand_dims(index, axis)
     if link == "softmax":
-        return ops.squeeze(ops.logsigmoid(log_odds(z, index, axis)), axis)
-    own: Tensor = ops.squeeze(ops.take_along(z, index, axis), axis)
+        logp = target_rows(z, index, axis).logp
+        assert logp is not None
+        return logp
+    ops = ops_of(z)
+    own: Tensor = ops.squeeze(ops.take_along(z, ops.expand_dims(index, axis), axis), axis)
     return own if link == "log_prob" else safe_log(own)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossmith.arrays import ops_of
 from lossmith.errors import ParameterError
-from lossmith.flow.domain import Classes, Domain, Interval, Simplex
+from lossmith.flow.domain import Classes, Domain, Interval, Simplex, may_look
 from lossmith.flow.labelled import LabelledLoss, scaled
 from lossmith.flow.loss import Input
 from lossmith.flow.parameter import param, weights_or_none
@@ -26,6 +26,7 @@ from lossmith.losses.link import (
     log_p_all,
     log_p_binary,
     log_p_of,
+    target_rows,
     warn_of_probabilities,
 )
 
@@ -80,6 +81,7 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
     def validate(self) -> None:
         super().validate()
         owner, self._warn_of_probabilities = type(self).__name__, self.link in ("softmax", "sigmoid")
+        self._linear = self.label_smoothing > 0 and _is_linear(self.formula)
         if self.optimum() < TIMID:
             warnings.warn(
                 f"{owner}: with these parameters it is least at p = {self.optimum():.2g} of the target, so a model "
@@ -97,7 +99,18 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
             raise ParameterError(f"{owner}: over classes alpha must be one number per class")
 
     def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
-        return arranged(type(self).__name__, input, target, over_classes=self.link not in BINARY)
+        over_classes = self.link not in BINARY
+        return arranged(type(self).__name__, input, target, over_classes=over_classes, narrow=self._reads_rows)
+
+    @property
+    def _reads_rows(self) -> bool:
+        """Whether class indices as targets need of each row of logits no more than the statistic of `target_rows`."""
+        plain = self.link == "softmax" and type(self).adjust is LikelihoodLoss.adjust
+        return plain and (not self.label_smoothing or (self._linear and self.smoothing != "torch"))
+
+    def conceal(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, ...]:
+        by_rows = self._reads_rows and not ops_of(target).is_floating(target)
+        return inputs if by_rows else super().conceal(inputs, target, units)  # `target_rows` does not look there
 
     def legal_input(self) -> Domain | None:
         return DOMAINS[self.link]
@@ -110,10 +123,24 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
         warn_of_probabilities(self, inputs[0], units.axis, enough=ENOUGH if units.axis is None else 1)
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        if units.axis is not None and self._reads_rows and not ops_of(target).is_floating(target):
+            return self._evaluate_targets(inputs[0], target, units)
         z = self.adjust(inputs[0], target, units)
         if units.axis is None:
             return self._evaluate_binary(z, target)
         return self._evaluate_rows(z, target, units.axis, units.classes)
+
+    def _evaluate_targets(self, z: Tensor, target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        assert units.axis is not None
+        found = target_rows(z, target, units.axis, keep=units.shown, mean=bool(self.label_smoothing))
+        ops = ops_of(found.logp)
+        value = self.formula(found.logp, ops.xp)
+        if self.label_smoothing:
+            value = self.smoothed(value, units.classes, units.classes * self.formula(found.mean_logp, ops.xp))
+        cost, count = (
+            None if c is None else ops.entries(c, target) for c in self.class_costs(units.classes, found.logp)
+        )
+        return scaled(value, cost), count
 
     def _evaluate_rows(self, z: Tensor, target: Tensor, axis: int, classes: int) -> tuple[Tensor, Tensor | None]:
         ops = ops_of(z)
@@ -179,6 +206,12 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
         return scores[self.link], Classes(3).sample((units,), generator)
 
 
+def _is_linear(formula: Any) -> bool:
+    """Whether a formula of log p is a multiple of it, so that its mean is that of the mean log p."""
+    logp = torch.tensor([-1.0, -0.25, -3.0, -40.0], device="cpu")
+    return may_look(logp) and bool((formula(logp, torch) == -logp * formula(logp, torch)[0]).all())
+
+
 def along(vector: Tensor, like: Tensor, axis: int) -> Tensor:
     """One number per class, shaped to meet `like`, whose classes lie along `axis`."""
     placed: Tensor = ops_of(vector).reshape(vector, [-1 if a == axis else 1 for a in range(len(like.shape))])
@@ -193,12 +226,17 @@ def complement(x: Any, xp: Any) -> Any:
 
 
 def arranged(
-    owner: str, input: Input, target: Tensor, *, over_classes: bool
+    owner: str, input: Input, target: Tensor, *, over_classes: bool, narrow: bool = False
 ) -> tuple[tuple[Tensor, ...], Tensor, Units]:
-    """Scores and labels in the dtype of the computation, and the units: rows of classes, or elements."""
+    """Scores and labels in the dtype of the computation, and the units: rows of classes, or elements.
+
+    With `narrow`, scores beside class indices stay in half precision: what reads them widens them bit by bit.
+    """
     input = one_tensor(owner, input)
     units = (rows if over_classes else elements)(owner, input, target)
-    input, ops = at_least_float32(input), ops_of(input)
+    ops = ops_of(input)
+    if not narrow or ops.is_floating(target):
+        input = at_least_float32(input)
     if ops.is_floating(target):
         target = ops.cast(target, input)
     elif ops.dtype_name(target) != "bool":  # ignore_index would wrap around in a narrow type

@@ -12,6 +12,7 @@ from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import integer_or_none, param
 from lossmith.flow.units import Units
 from lossmith.losses.likelihood.family import arranged, labels
+from lossmith.losses.link import log_partition
 
 
 class PartitionLoss(Loss, family="likelihood"):
@@ -34,15 +35,18 @@ class PartitionLoss(Loss, family="likelihood"):
         raise NotImplementedError
 
     def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
-        return arranged(type(self).__name__, input, target, over_classes=True)
+        return arranged(type(self).__name__, input, target, over_classes=True, narrow=True)
+
+    def conceal(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, ...]:
+        return inputs  # `log_partition` does not look there
 
     def legal_target(self, target: Tensor, units: Units) -> Domain | None:
         return labels(target, units)
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         assert units.axis is not None
-        ops = ops_of(inputs[0])
-        return self.formula(ops.logsumexp(inputs[0], units.axis), ops.xp), None
+        lse = log_partition(inputs[0], units.axis, keep=units.shown)
+        return self.formula(lse, ops_of(lse).xp), None
 
     def sample(self, generator: torch.Generator, units: int = 8) -> tuple[Input, Tensor]:
         return Interval().sample((units, 3), generator), Classes(3).sample((units,), generator)

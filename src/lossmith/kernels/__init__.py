@@ -1,0 +1,5 @@
+"""Faster ways to compute what losses are made of; the plain expressions in `losses` stay the reference.
+
+``eager`` says where they apply, ``rows`` has the statistic of rows of logits, ``blocks`` any loss whose units stand for
+themselves, ``linear`` what is left of the last layer when its logits are never built.
+"""

@@ -1,0 +1,50 @@
+"""Where the kernels of eager mode apply, and the memory that they write to.
+
+In eager mode every operation goes through the whole tensor, so an expression of ten of them reads and writes it ten
+times. The kernels work in blocks that stay in the processor's cache. A compiler does that better, and function
+transforms need the plain expression.
+"""
+
+import ctypes
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+HUGE = 2**22  # bytes from which memory comes straight from the system, page by page
+PAGE, ADVICE = 4096, 14  # of Linux: MADV_HUGEPAGE
+
+
+def plain(x: Any) -> bool:
+    """Whether `x` is a tensor with values of its own: not traced, not wrapped by a transform, not a subclass."""
+    if torch.compiler.is_compiling() or type(x) not in (Tensor, nn.Parameter) or x.device.type == "meta":
+        return False
+    if torch._C._len_torch_dispatch_stack() or torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+        return False
+    return not torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
+def fits(*tensors: Any) -> bool:
+    """Whether all are plain tensors in main memory, and no function transform or forward mode is under way."""
+    if not all(plain(x) and x.device.type == "cpu" for x in tensors):
+        return False
+    return not torch._C._are_functorch_transforms_active() and forward_ad._current_level < 0
+
+
+def fresh(like: Tensor, shape: tuple[int, ...] | None = None, dtype: torch.dtype | None = None) -> Tensor:
+    """An empty tensor beside `like`, contiguous, in huge pages where Linux has them to give.
+
+    What is freshly allocated is handed out page by page as it is first written; for a tensor of logits that takes
+    longer than to fill it, unless the pages are large.
+    """
+    x = like.new_empty(like.shape if shape is None else shape, dtype=dtype)
+    if sys.platform == "linux" and x.device.type == "cpu" and x.nbytes >= HUGE:
+        start = -(-x.data_ptr() // PAGE) * PAGE
+        length = (x.data_ptr() + x.nbytes - start) // PAGE * PAGE
+        _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), ADVICE)  # advice: it may be declined
+    return x
+
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None

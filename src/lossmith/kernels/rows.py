@@ -1,0 +1,195 @@
+"""The statistic of rows of logits: log p of the target, the mean log p, logsumexp; one pass forward, one backward.
+
+In eager mode on a CPU it works in blocks of rows. Each block's softmax is written to where its gradient will be, which
+is ``a p + b onehot + c / C`` with three numbers per row, so that nothing of the size of the logits is needed beyond
+them and their gradient, and the logits are left alone. On NVIDIA GPUs Triton's kernels do the same.
+
+What log p loses to rounding as p goes to 1 is kept by ``rest = 1 - p``, summed over the other classes.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lossmith.kernels import eager
+
+BLOCK = 2**19  # numbers in a block: 2 MiB of float32, a processor's second cache
+FAINT = 1e-30  # below it a float32 probability runs out of digits
+
+
+class Rows(NamedTuple):
+    """What there is to know of each row, [N] or [N, *]; None where it was not asked for."""
+
+    logp: Tensor | None = None
+    mean_logp: Tensor | None = None
+    lse: Tensor | None = None
+
+
+Reference = Callable[[Tensor], Rows]
+
+
+def rows(
+    z: Tensor, index: Tensor | None, axis: int, reference: Reference, *, keep: Tensor | None = None, mean: bool = False
+) -> Rows:
+    """The statistic of logits `z`, [N, C, *] with the classes along `axis`: of the targets `index`, [N, *], log p and,
+    where `mean` says so, the mean log p; without targets logsumexp.
+
+    Rows that are not to `keep`, [N, *], are not looked at: they have the statistic of equal logits, and no gradient.
+    `reference` computes the same by differentiable operations, for a backward pass that is itself differentiated.
+    """
+    shape = z.shape[:axis] + z.shape[axis + 1 :]
+    table = z.dim() == axis + 1  # else there are sites behind the classes
+    flat = (math.prod(shape),) if table else (len(z), math.prod(shape[1:]))
+
+    def again(view: Tensor) -> list[Tensor]:
+        return [x.reshape(flat) for x in reference(view.reshape(z.shape)) if x is not None]
+
+    found = _Rows.apply(  # type: ignore[no-untyped-call]
+        z.reshape(flat[0], z.shape[axis], *flat[1:]),
+        None if index is None else index.reshape(flat),
+        None if keep is None else keep.reshape(flat),
+        mean,
+        again,
+    )
+    given = [x.reshape(shape) for x in found]
+    return Rows(lse=given[0]) if index is None else Rows(*given)
+
+
+class _Rows(torch.autograd.Function):
+    """Of logits [N, C] or [N, C, S] what is wanted of each row, [N] or [N, S]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, z: Tensor, index: Tensor | None, keep: Tensor | None, mean: bool, again: Callable[..., Any]
+    ) -> tuple[Tensor, ...]:
+        waits = ctx.needs_input_grad[0] and z.dtype in (torch.float32, torch.float64)
+        ctx.p, found = _forward(z, index, keep, mean, waits)
+        ctx.again, ctx.mean = again, mean
+        *wanted, rest = found
+        ctx.save_for_backward(z, index, keep, rest)
+        return tuple(wanted)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        z, index, keep, rest = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient will itself be differentiated
+            (dz,) = torch.autograd.grad(ctx.again(z), z, grads, create_graph=True)
+            return dz, None, None, None, None
+        p, ctx.p = ctx.p, None  # taken: a second backward computes it anew
+        if keep is not None:
+            grads = tuple(torch.where(keep, g, 0.0) for g in grads)
+        return _backward(z, index, keep, rest, p, grads), None, None, None, None
+
+
+def _forward(
+    z: Tensor, index: Tensor | None, keep: Tensor | None, mean: bool, waits: bool
+) -> tuple[Tensor | None, list[Tensor]]:
+    """The softmax, with 0 at the targets, if it `waits` for the gradients, and ``[logp, (mean_logp,) rest]`` or
+    ``[lse, rest]``."""
+    classes = z.shape[1]
+    like = z[:, 0].to(torch.promote_types(z.dtype, torch.float32))
+    equal = [math.log(classes)] if index is None else [-math.log(classes)] * (1 + mean)  # the statistic of equal logits
+    found = [torch.full_like(like, value) for value in [*equal, 1 - 1 / classes]]
+    whole = _empty(z, keep) if waits else None
+    for at in _places(z, keep):
+        x = _visible(z, keep, at)
+        p = _softmax(x, whole, at)
+        statistic = _statistic(x, p, None if index is None else _taken(index, at).unsqueeze(1), mean)
+        for vector, values in zip(found, statistic, strict=True):
+            _put(vector, at, values)
+        if whole is not None:
+            _put(whole, at, p)
+    return whole, found
+
+
+def _statistic(x: Tensor, p: Tensor, index: Tensor | None, mean: bool) -> list[Tensor]:
+    """Of a block of logits and their softmax, which is left with 0 at the targets."""
+    if index is None:
+        return [x.amax(1).to(p) - p.amax(1).log(), p.new_zeros(())]
+    own = p.gather(1, index).squeeze(1)
+    faint = bool((own < FAINT).any())
+    top, peak = (x.amax(1, keepdim=True).to(p), p.amax(1)) if mean or faint else (None, None)
+    p.scatter_(1, index, 0.0)
+    rest = p.sum(1)
+    logp = torch.where(rest < 0.5, (-rest).log1p(), own.log())
+    if top is None or peak is None:
+        return [logp, rest]
+    if faint:
+        logp = torch.where(own < FAINT, (x.gather(1, index).to(p) - top).squeeze(1) + peak.log(), logp)
+    return [logp, (x.to(p) - top).mean(1) + peak.log(), rest] if mean else [logp, rest]
+
+
+def _backward(
+    z: Tensor, index: Tensor | None, keep: Tensor | None, rest: Tensor, p: Tensor | None, grads: tuple[Tensor, ...]
+) -> Tensor:
+    """``a p + b onehot + c / C``, joined in at least float32 and rounded once."""
+    if index is None:
+        a, spread, at_target = grads[0], None, None
+    elif len(grads) == 1:
+        a, spread, at_target = -grads[0], None, grads[0] * rest
+    else:
+        spread = grads[1] / z.shape[1]
+        a, at_target = -grads[0] - grads[1], grads[0] * rest - grads[1] * (1 - rest) + spread
+    whole = _empty(z, keep) if p is None else p
+    for at in _places(z, keep):
+        block = _taken(whole, at) if p is not None else _softmax(_visible(z, keep, at), whole, at)
+        block.mul_(_taken(a, at).unsqueeze(1))
+        if spread is not None:
+            block.add_(_taken(spread, at).unsqueeze(1))
+        if index is not None and at_target is not None:
+            block.scatter_(1, _taken(index, at).unsqueeze(1), _taken(at_target, at).unsqueeze(1))
+        _put(whole, at, block)
+    return whole
+
+
+def _places(z: Tensor, keep: Tensor | None) -> Iterator[Any]:
+    """The blocks, as indices of logits and of numbers per row alike; of a table those of the rows that it keeps."""
+    count, classes, sites = (*z.shape, 1)[:3]
+    if z.dim() == 2:
+        height = max(BLOCK // max(classes, 1), 1)
+        some = keep is not None and not bool(keep.all())
+        yield from (
+            keep.nonzero()[:, 0].split(height) if some else (slice(r, r + height) for r in range(0, count, height))
+        )
+        return
+    width = max(min(BLOCK // classes, sites), 1)
+    height = max(BLOCK // (classes * max(sites, 1)), 1)
+    for row in range(0, count, height):
+        for site in range(0, sites, width):
+            yield slice(row, row + height), ..., slice(site, site + width)
+
+
+def _taken(x: Tensor, at: Any) -> Tensor:
+    return x.index_select(0, at) if isinstance(at, Tensor) else x[at]
+
+
+def _put(x: Tensor, at: Any, block: Tensor) -> None:
+    if isinstance(at, Tensor):
+        x[at] = block.to(x.dtype)
+    elif x[at].data_ptr() != block.data_ptr():
+        x[at] = block
+
+
+def _visible(z: Tensor, keep: Tensor | None, at: Any) -> Tensor:
+    """A block of logits, with equal ones where they are hidden."""
+    x = _taken(z, at)
+    return x if keep is None or z.dim() == 2 else torch.where(keep[at].unsqueeze(1), x, 0.0)
+
+
+def _softmax(x: Tensor, whole: Tensor | None, at: Any) -> Tensor:
+    """The softmax of a block in at least float32, in its place of the `whole` where that is possible."""
+    wide = torch.promote_types(x.dtype, torch.float32)
+    if whole is None or isinstance(at, Tensor) or whole.dtype != wide:
+        return torch.softmax(x, 1, dtype=wide)
+    return torch.softmax(x, 1, out=whole[at]) if whole[at].is_contiguous() else torch.softmax(x, 1)
+
+
+def _empty(z: Tensor, keep: Tensor | None) -> Tensor:
+    """A tensor for the gradient, with 0 in the rows of a table that no block will reach."""
+    x = eager.fresh(z)
+    if keep is not None and z.dim() == 2:
+        x.index_fill_(0, (~keep).nonzero()[:, 0], 0.0)
+    return x
