@@ -15,13 +15,14 @@ from torch.autograd import forward_ad
 
 HUGE = 2**22  # bytes from which memory comes straight from the system, page by page
 PAGE, ADVICE = 4096, 14  # of Linux: MADV_HUGEPAGE
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def plain(x: Any) -> bool:
     """Whether `x` is a tensor with values of its own: not traced, not wrapped by a transform, not a subclass."""
     if torch.compiler.is_compiling() or type(x) not in (Tensor, nn.Parameter) or x.device.type == "meta":
         return False
-    if torch._C._len_torch_dispatch_stack() or torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+    if torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state() is not None:
         return False
     return not torch._C._functorch.is_functorch_wrapped_tensor(x)
 
@@ -40,11 +41,8 @@ def fresh(like: Tensor, shape: tuple[int, ...] | None = None, dtype: torch.dtype
     longer than to fill it, unless the pages are large.
     """
     x = like.new_empty(like.shape if shape is None else shape, dtype=dtype)
-    if sys.platform == "linux" and x.device.type == "cpu" and x.nbytes >= HUGE:
+    if _LIBC is not None and x.device.type == "cpu" and x.nbytes >= HUGE:
         start = -(-x.data_ptr() // PAGE) * PAGE
         length = (x.data_ptr() + x.nbytes - start) // PAGE * PAGE
         _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), ADVICE)  # advice: it may be declined
     return x
-
-
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -133,6 +133,7 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
     def _evaluate_targets(self, z: Tensor, target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         assert units.axis is not None
         found = target_rows(z, target, units.axis, keep=units.shown, mean=bool(self.label_smoothing))
+        assert found.logp is not None
         ops = ops_of(found.logp)
         value = self.formula(found.logp, ops.xp)
         if self.label_smoothing:
