@@ -224,15 +224,24 @@ class Loss(Arithmetic, FromFunction, Parametrised):
             )
         if units.weight is not None:
             value = value * units.weight
-            weight = units.weight if weight is None else weight * units.weight
-        share = weight if self.normalizer == "weight" else None
-        if self.normalizer == "positives":
-            share = ops_of(value).cast(self.positives(ready, units), value)
-            share = share if units.weight is None else share * units.weight
+        if units.keep is not None:
+            value = ops_of(value).where(units.keep, value, 0.0)
+        return value, self.shares(weight, ready, units, value)
+
+    def shares(self, weight: Tensor | None, ready: Tensor, units: Units, like: Tensor) -> Tensor | None:
+        """What each unit adds to what a mean divides by (None: 1), `weight` being how much it counts by its class."""
+        ops, share = ops_of(like), None
+        if self.normalizer in ("weight", "positives"):
+            share = weight if self.normalizer == "weight" else ops.cast(self.positives(ready, units), like)
+            if units.weight is not None:
+                share = units.weight if share is None else share * units.weight
         if units.keep is None:
-            return value, share
-        keep, ops = units.keep, ops_of(value)
-        return ops.where(keep, value, 0.0), ops.cast(keep, value) if share is None else ops.where(keep, share, 0.0)
+            return share
+        return ops.cast(units.keep, like) if share is None else ops.where(units.keep, share, 0.0)
+
+    def importance(self, target: Tensor, units: Units, like: Tensor) -> Tensor | None:
+        """How much each unit counts by its class (None: 1)."""
+        return None
 
     def admit(
         self, input: Input, target: Tensor | None, mask: Tensor | None, sample_weight: Tensor | None

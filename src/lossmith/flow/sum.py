@@ -6,12 +6,13 @@ from torch import Tensor, nn
 
 from lossmith.errors import ParameterError
 from lossmith.flow.domain import Interval
+from lossmith.flow.linear import FusedLinear
 from lossmith.flow.loss import Arithmetic, Input, Loss
 from lossmith.flow.parameter import number, spell
 from lossmith.flow.partial import Partials
 
 
-class WeightedSum(Arithmetic, nn.Module):
+class WeightedSum(FusedLinear, Arithmetic, nn.Module):
     """The weighted sum of losses of the same (input, target); each keeps its own parameters and reduction.
 
     >>> from lossmith import create

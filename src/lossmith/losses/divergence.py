@@ -14,6 +14,7 @@ from lossmith.arrays import ops_of
 from lossmith.errors import DtypeError, ParameterError
 from lossmith.flow.claim import Claims
 from lossmith.flow.domain import Domain, Interval, Simplex
+from lossmith.flow.linear import FusedLinear
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import param
 from lossmith.flow.units import Units, at_least_float32, floating, one_tensor, rows, same_shape
@@ -70,7 +71,7 @@ def legal(link: str, axis: int, classes: int) -> Domain:
     return over.get(link, Simplex(axis, classes))
 
 
-class DivergenceLoss(Loss, family="divergence"):
+class DivergenceLoss(FusedLinear, Loss, family="divergence"):
     """A loss that is a formula of (log p, log q), summed over the classes: p from the input, q from the target.
 
     Shapes: input and target [N, C, *] or [C], both floating point, a unit is a row of C classes, so that a mean is per
@@ -144,7 +145,8 @@ class DivergenceLoss(Loss, family="divergence"):
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         assert units.axis is not None
-        logp = safe_log(inputs[0]) if self.link == "prob" else inputs[0]
+        logp = at_least_float32(inputs[0])
+        logp = safe_log(logp) if self.link == "prob" else logp
         logq = _log(target) if self.target_link == "prob" else target
         logp, logq = self._flatten(self.link, logp, units.axis), self._flatten(self.target_link, logq, units.axis)
         ops = ops_of(logp)

@@ -14,6 +14,7 @@ from lossmith.arrays import ops_of
 from lossmith.errors import ParameterError
 from lossmith.flow.domain import Classes, Domain, Interval, Simplex, may_look
 from lossmith.flow.labelled import LabelledLoss, scaled
+from lossmith.flow.linear import FusedLinear
 from lossmith.flow.loss import Input
 from lossmith.flow.parameter import param, weights_or_none
 from lossmith.flow.units import Units, at_least_float32, elements, one_tensor, rows
@@ -33,7 +34,7 @@ from lossmith.losses.link import (
 TIMID = 0.9  # a loss that is least at a smaller p teaches the model to doubt what it knows
 
 
-class LikelihoodLoss(LabelledLoss, family="likelihood"):
+class LikelihoodLoss(FusedLinear, LabelledLoss, family="likelihood"):
     """A loss that is a formula ``f(log p)`` of the probability p that the model gives to the target.
 
     Shapes: over classes (link "softmax", "log_prob", "prob") input [N, C, *] or [C], target class indices [N, *] or
@@ -125,10 +126,10 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         if units.axis is not None and self._reads_rows and not ops_of(target).is_floating(target):
             return self._evaluate_targets(inputs[0], target, units)
-        z = self.adjust(inputs[0], target, units)
+        z = self.adjust(at_least_float32(inputs[0]), target, units)
         if units.axis is None:
             return self._evaluate_binary(z, target)
-        return self._evaluate_rows(z, target, units.axis, units.classes)
+        return self._evaluate_rows(z, target, units.axis, units.classes), self.importance(target, units, z)
 
     def _evaluate_targets(self, z: Tensor, target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         assert units.axis is not None
@@ -138,27 +139,35 @@ class LikelihoodLoss(LabelledLoss, family="likelihood"):
         value = self.formula(found.logp, ops.xp)
         if self.label_smoothing:
             value = self.smoothed(value, units.classes, units.classes * self.formula(found.mean_logp, ops.xp))
-        cost, count = (
-            None if c is None else ops.entries(c, target) for c in self.class_costs(units.classes, found.logp)
-        )
-        return scaled(value, cost), count
+        cost = self.class_costs(units.classes, found.logp)[0]
+        value = scaled(value, None if cost is None else ops.entries(cost, target))
+        return value, self.importance(target, units, found.logp)
 
-    def _evaluate_rows(self, z: Tensor, target: Tensor, axis: int, classes: int) -> tuple[Tensor, Tensor | None]:
+    def importance(self, target: Tensor, units: Units, like: Tensor) -> Tensor | None:
+        assert units.axis is not None
+        count, ops = self.class_costs(units.classes, like)[1], ops_of(target)
+        if count is None:
+            return None
+        if not ops.is_floating(target):
+            return ops.entries(count, target)
+        return ops.sum(target * along(count, target, units.axis), units.axis)
+
+    def _evaluate_rows(self, z: Tensor, target: Tensor, axis: int, classes: int) -> Tensor:
         ops = ops_of(z)
         hard = not ops.is_floating(target)
-        cost, count = self.class_costs(classes, z)
-        own = None if count is None or not hard else ops.entries(count, target)
+        cost = self.class_costs(classes, z)[0]
         if hard and not self.label_smoothing:
             value = self.formula(log_p_of(self.link, z, target, axis), ops.xp)
-            return scaled(value, None if cost is None else ops.entries(cost, target)), own
-        cost, count = (None if c is None else along(c, z, axis) for c in (cost, count))
+            return scaled(value, None if cost is None else ops.entries(cost, target))
         logp = log_p_all(self.link, z, axis)
         if not self.label_smoothing:  # soft targets: a class that is ruled out, log p = -inf, has no share; skip it
             logp = ops.where(target > 0, logp, -1.0)
+        cost = None if cost is None else along(cost, z, axis)
         each = self._per_label([self.formula(logp, ops.xp)], [cost], classes, axis)[0]
         if hard:
-            return ops.squeeze(ops.take_along(each, ops.expand_dims(target, axis), axis), axis), own
-        return ops.sum(target * each, axis), None if count is None else ops.sum(target * count, axis)
+            own: Tensor = ops.squeeze(ops.take_along(each, ops.expand_dims(target, axis), axis), axis)
+            return own
+        return ops.sum(target * each, axis)
 
     def _evaluate_binary(self, z: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         costs, (count0, count1) = self.binary_costs(z)

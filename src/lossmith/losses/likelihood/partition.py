@@ -8,6 +8,7 @@ from torch import Tensor
 from lossmith.arrays import ops_of
 from lossmith.flow.claim import Claims
 from lossmith.flow.domain import Classes, Domain, Interval
+from lossmith.flow.linear import FusedLinear
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import integer_or_none, param
 from lossmith.flow.units import Units
@@ -15,7 +16,7 @@ from lossmith.losses.likelihood.family import arranged, labels
 from lossmith.losses.link import log_partition
 
 
-class PartitionLoss(Loss, family="likelihood"):
+class PartitionLoss(FusedLinear, Loss, family="likelihood"):
     """A loss that is a formula of ``log Z``, the logsumexp of a row of scores; the target says which rows count.
 
     Shapes: input logits [N, C, *] or [C], target class indices [N, *] (of which only `ignore_index` matters) or class

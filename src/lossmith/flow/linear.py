@@ -1,0 +1,312 @@
+"""Losses of what a last layer would put out, whose logits are never built: ``loss.linear(hidden, weight, target)``."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from lossmith.errors import DtypeError, ParameterError, ShapeError
+from lossmith.flow import partial
+from lossmith.flow.domain import Classes, Interval, Simplex
+from lossmith.flow.parameter import number
+from lossmith.flow.units import Units, at_least_float32, floating, one_tensor
+from lossmith.flow.weight import kept, sample_weights
+from lossmith.kernels import linear as kernel
+
+if TYPE_CHECKING:
+    from lossmith.flow.loss import Loss
+
+Target = Tensor | tuple[Tensor, Tensor]
+INSTEAD = "call this loss on torch.nn.functional.linear(hidden, weight, bias)"
+
+
+class FusedLinear:
+    """Gives a loss of rows of class scores, and a sum of such, `linear`."""
+
+    def linear(
+        self,
+        hidden: Tensor,
+        weight: Tensor,
+        target: Target,
+        bias: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+        num_items: float | Tensor | None = None,
+        softcap: float | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """The loss of the logits ``hidden @ weight.T + bias``, which are never built as a whole.
+
+        The same number as ``loss(F.linear(hidden, weight, bias), target)``, for any loss over classes that is one value
+        per row, and for sums of such. Logits are made chunk by chunk and become their own gradient while they are
+        there: three matrix products as usual, and a few thousand rows of logits at a time. Rows that are masked or
+        ignored enter no product. ``reduction="none"`` takes a fourth one: the logits are made again in backward.
+
+        Shapes: hidden [*, H]; weight [V, H]; bias [V]; target class indices [*], class probabilities [*, V], or the
+        likeliest k classes and their probabilities, a pair ([*, k], [*, k]) of which the second sums to 1. `mask` and
+        `sample_weight` are [*], or have one entry for each of the first axis. With `softcap` c the logits become
+        ``c tanh(logits / c)``, then they are divided by `temperature`. In half precision the logits are, as those of
+        `torch.nn.functional.linear`; sums and the gradient of the weight are kept in float32.
+
+        Raises `ShapeError` and `DtypeError` for tensors that do not fit each other, `DomainError` for class indices
+        outside [0, V), `ParameterError` for a loss that is not one value per row of logits, `RuntimeError` where its
+        gradient is to be differentiated again.
+
+        >>> import lossmith
+        >>> hidden, weight = torch.tensor([[1.0, 2.0]]), torch.tensor([[10.0, 0.0], [0.0, 4.0], [0.0, 3.0]])
+        >>> float(lossmith.CrossEntropyLoss().linear(hidden, weight, torch.tensor([0])))   # of the logits 10, 8, 6
+        0.1429...
+        """
+        given = _Given(mask, sample_weight, num_items, softcap, temperature)
+        return _plan(_terms(self), hidden, weight, target, bias, given).loss()
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What may be given beside the layer and the target."""
+
+    mask: Tensor | None
+    sample_weight: Tensor | None
+    num_items: float | Tensor | None
+    softcap: float | None
+    temperature: float
+
+    def bend(self, owner: str) -> Callable[[Tensor], Tensor] | None:
+        """What the logits go through, None for nothing."""
+        for name, value in (("softcap", self.softcap), ("temperature", self.temperature)):
+            try:
+                if value is not None:
+                    number(value, Interval(0, open_low=True))
+            except (TypeError, ValueError, OverflowError):
+                raise ParameterError(f"{owner}: {name} must be a number greater than 0, not {value!r}") from None
+        cap, temperature = self.softcap, self.temperature
+        if cap is None and temperature == 1:
+            return None
+
+        def bent(z: Tensor) -> Tensor:
+            z = at_least_float32(z)
+            return (z if cap is None else cap * (z / cap).tanh()) / temperature
+
+        return bent
+
+
+@dataclass(frozen=True)
+class _Likeliest:
+    """A target of k classes per row and their probabilities; a block of it becomes probabilities of all classes."""
+
+    index: Tensor
+    share: Tensor
+    classes: int
+
+    def __getitem__(self, rows: Any) -> Tensor:
+        index, share = self.index[rows], self.share[rows]
+        return share.new_zeros(len(index), self.classes).scatter_add(1, index, share)
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A loss, what its values are multiplied by, the target as it wants it, and the units of all rows."""
+
+    loss: "Loss"
+    factor: Any
+    target: Tensor | _Likeliest
+    units: Units
+
+    def of(self, rows: Any) -> tuple[Tensor, Units]:
+        target, keep, weight = self.target[rows], self.units.keep, self.units.weight
+        shape = torch.Size([len(target)])
+        keep, weight = (None if x is None else x[rows] for x in (keep, weight))
+        return target, replace(self.units, shape=shape, keep=keep, weight=weight)
+
+    def values(self, z: Tensor, rows: Any) -> Tensor:
+        """The weighted value of each of these rows of logits."""
+        target, units = self.of(rows)
+        inputs = (z,) if units.shown is None else self.loss.conceal((z,), target, units)
+        return self.loss.weigh(inputs, target, units)[0] * self.factor
+
+    def shares(self, rows: Any, like: Tensor) -> Tensor:
+        """What each of these rows adds to what a mean divides by."""
+        target, units = self.of(rows)
+        share = self.loss.shares(self.loss.importance(target, units, like), target, units, like[: len(target)])
+        return like.new_ones(len(target)) if share is None else share
+
+    def check(self, rows: Any) -> None:
+        owner = type(self.loss).__name__
+        if isinstance(self.target, _Likeliest):
+            Classes(self.units.classes).check(owner, "target", self.target.index[rows])
+            Simplex(1, self.target.index.shape[1]).check(owner, "target", self.target.share[rows])
+            return
+        target, units = self.of(rows)
+        legal = self.loss.legal_target(target, units)
+        if legal is not None:
+            legal.check(owner, "target", target)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that is settled before the first product; `rows` are those to look at, None for all."""
+
+    terms: list[_Term]
+    shape: torch.Size
+    hidden: Tensor
+    layer: kernel.Layer
+    rows: Tensor | None
+
+    def value(self, z: Tensor, at: slice) -> Tensor:
+        rows = at if self.rows is None else self.rows[at]
+        first, *more = (term.values(z, rows) for term in self.terms)
+        return sum(more, start=first)
+
+    def loss(self) -> Tensor:
+        one = self.terms[0].loss
+        if one.reduction == "none":
+            found = kernel.values(self.value, self.hidden, self.layer)
+            if self.rows is not None:
+                found = found.new_zeros(math.prod(self.shape)).index_copy(0, self.rows, found)
+            return found.reshape(self.shape)
+        own = kernel.total(self.value, self.hidden, self.layer)
+        if one.process_group is None:
+            return own
+        everyone = own.detach().clone()
+        dist.all_reduce(everyone, group=partial.ready(one.process_group))
+        return partial.times_ranks(own, everyone, partial.ready(one.process_group))
+
+
+def _plan(
+    terms: list[tuple[float, "Loss"]],
+    hidden: Tensor,
+    weight: Tensor,
+    target: Target,
+    bias: Tensor | None,
+    given: _Given,
+) -> _Plan:
+    owner = type(terms[0][1]).__name__
+    hidden, weight, bias = _layer(owner, hidden, weight, bias)
+    shape = hidden.shape[:-1]
+    found = [_term(loss, factor, hidden, target, len(weight), given) for factor, loss in terms]
+    hidden, shown = hidden.reshape(-1, hidden.shape[-1]), [term.units.shown for term in found]
+    rows = None
+    if all(x is not None for x in shown):
+        rows = torch.stack(shown).any(0).nonzero()[:, 0]  # type: ignore[arg-type]
+        hidden = hidden.index_select(0, rows)
+    for term in found:
+        term.check(slice(None) if rows is None else rows)
+    like = hidden.new_zeros(len(hidden), dtype=torch.promote_types(hidden.dtype, torch.float32))
+    found = [replace(term, factor=term.factor * _scale(term, rows, like, given.num_items)) for term in found]
+    return _Plan(found, shape, hidden, kernel.Layer(weight, bias, given.bend(owner)), rows)
+
+
+def _layer(owner: str, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The tensors of the layer, checked, in the dtype in which `torch.nn.functional.linear` would multiply them."""
+    tensors = {"hidden": hidden, "weight": weight} | ({} if bias is None else {"bias": bias})
+    for name, x in tensors.items():
+        floating(owner, one_tensor(owner, x, name), name)
+    if hidden.dim() == 0 or weight.dim() != 2 or hidden.shape[-1] != weight.shape[1] or len(weight) < 2:
+        raise ShapeError(
+            f"{owner}: hidden must be [*, H] and weight [V, H] for at least 2 classes; they are {list(hidden.shape)} "
+            f"and {list(weight.shape)}"
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(f"{owner}: bias must be [V], {list(weight.shape[:1])}; it is {list(bias.shape)}")
+    if torch.is_autocast_enabled(hidden.device.type):
+        dtype = torch.get_autocast_dtype(hidden.device.type)
+        return hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    if len({x.dtype for x in tensors.values()}) > 1:
+        kinds = ", ".join(f"{name} {str(x.dtype)[6:]}" for name, x in tensors.items())
+        raise DtypeError(f"{owner}: hidden, weight and bias must be of one dtype; they are {kinds}")
+    return hidden, weight, bias
+
+
+def _term(loss: Any, factor: float, hidden: Tensor, target: Any, classes: int, given: _Given) -> _Term:
+    """A term of all rows: its target one after the other, masks and weights resolved."""
+    owner, shape = type(loss).__name__, hidden.shape[:-1]
+    fits = isinstance(loss, FusedLinear) and hasattr(loss, "scope") and loss.scope == "unit"
+    if not fits or getattr(loss, "link", "softmax") != "softmax":
+        raise ParameterError(f"{owner}: linear is for losses of which each row of logits has a value; {INSTEAD}")
+    learnt = [x for x in (*_tensors(target), *_tensors(given.sample_weight), *loss.buffers()) if x.requires_grad]
+    if learnt or any(x.requires_grad for x in loss.parameters()):
+        raise ParameterError(f"{owner}: linear has gradients by hidden, weight and bias alone; {INSTEAD}")
+    standin = hidden.new_zeros((), dtype=torch.promote_types(hidden.dtype, torch.float32))
+    standin = standin.expand(math.prod(shape), classes)  # logits that take no memory, to settle the shapes by
+    ready: Any
+    if isinstance(target, tuple):
+        ready, units = _likeliest(owner, target, shape, standin), Units(standin.shape[:1], 1, classes)
+    else:
+        _, ready, units = loss.arrange(standin, _in_rows(owner, target, shape, classes))
+    keep, weight = _shown(owner, loss, shape, ready, given)
+    if keep is not None and torch.is_tensor(ready):
+        ready = units.hide(ready, keep, loss.legal_target(ready, units))
+    return _Term(loss, factor, ready, replace(units, keep=keep, weight=weight))
+
+
+def _tensors(x: Any) -> tuple[Tensor, ...]:
+    """The tensors in what may be none, one or some."""
+    return x if isinstance(x, tuple) else (x,) if torch.is_tensor(x) else ()
+
+
+def _in_rows(owner: str, target: Tensor, shape: torch.Size, classes: int) -> Tensor:
+    """Class indices [N] or class probabilities [N, V], from [*] or [*, V]."""
+    soft = one_tensor(owner, target, "target").is_floating_point()
+    if target.shape != (torch.Size([*shape, classes]) if soft else shape):
+        raise ShapeError(
+            f"{owner}: target must be class indices of shape {list(shape)} or class probabilities of shape "
+            f"{[*shape, classes]}; it has shape {list(target.shape)}"
+        )
+    return target.reshape(-1, classes) if soft else target.reshape(-1)
+
+
+def _likeliest(owner: str, target: tuple[Tensor, ...], shape: torch.Size, like: Tensor) -> _Likeliest:
+    index, share = (one_tensor(owner, x, "target") for x in target)
+    same = index.shape == share.shape and index.dim() > 0 and index.shape[:-1] == shape
+    if not same or index.is_floating_point() or not share.is_floating_point():
+        raise ShapeError(
+            f"{owner}: a target of the likeliest classes must be (class indices, probabilities), both [*, k] for "
+            f"{list(shape)} rows; they have shapes {list(index.shape)} and {list(share.shape)}"
+        )
+    k = index.shape[-1]
+    return _Likeliest(index.reshape(-1, k).long(), share.reshape(-1, k).to(like.dtype), like.shape[1])
+
+
+def _shown(
+    owner: str, loss: "Loss", shape: torch.Size, ready: Any, given: _Given
+) -> tuple[Tensor | None, Tensor | None]:
+    """Which rows count and how much, [N] each, from what was given of shape [*]."""
+    units, weight = Units(shape), given.sample_weight
+    indices = torch.is_tensor(ready) and ready.dim() == 1
+    keep = kept(
+        owner, units, ready.reshape(shape) if indices else torch.empty(*shape, 1), loss.ignore_index, given.mask
+    )
+    if weight is not None:
+        like = torch.empty(0, device=getattr(weight, "device", None))
+        weight = sample_weights(owner, units, weight, keep, like).reshape(-1)
+    return None if keep is None else keep.reshape(-1), weight
+
+
+def _scale(term: _Term, rows: Tensor | None, like: Tensor, num_items: Any) -> Any:
+    """What the sum of a term is divided by, as a factor."""
+    loss = term.loss
+    if loss.reduction == "none":
+        return 1.0
+    if num_items is not None:
+        return partial.divide(like.new_ones(()), loss._items(num_items))
+    if loss.reduction == "sum":
+        return 1.0
+    if isinstance(loss.normalizer, float):
+        return 1 / loss.normalizer
+    rows = torch.arange(len(like), device=like.device) if rows is None else rows
+    height, weight = max(kernel.BLOCK // term.units.classes, 1), like.new_zeros(())
+    for start in range(0, len(rows), height):
+        weight = weight + term.shares(rows[start : start + height], like).sum()
+    if loss.process_group is not None:
+        dist.all_reduce(weight, group=partial.ready(loss.process_group))
+    return partial.divide(like.new_ones(()), weight)
+
+
+def _terms(loss: Any) -> list[tuple[float, "Loss"]]:
+    """The losses of a sum with their factors, or the one loss."""
+    return loss.terms if hasattr(loss, "terms") else [(1.0, loss)]

@@ -1,0 +1,153 @@
+"""A function of rows of logits ``hidden @ weight.T + bias`` that are never built as a whole: chunk by chunk.
+
+The sum over all rows takes three matrix products per chunk, as many as the plain version: its gradients are computed
+while the logits of a chunk are there, and wait for the gradient from above, by which they are multiplied. Values of
+single rows take a fourth, because what comes from above is another number for each: the backward pass computes the
+logits again. Rows to leave out never enter a product.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossmith.kernels import eager
+
+BUDGET = {"cpu": 96 * 2**20}  # bytes of logits in a chunk: as few chunks as memory allows, for each rereads the weight
+ON_DEVICE = 2**30  # elsewhere: some thousand rows keep the products busy
+BLOCK = 2**20  # numbers in a block of a chunk, in which what is between logits and gradient stays in cache
+
+Value = Callable[[Tensor, slice], Tensor]  # of logits [n, V] and where their rows are: what each row costs, [n]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The last layer: its weight [V, H], its bias [V], and what its logits go through before they are used."""
+
+    weight: Tensor
+    bias: Tensor | None
+    bend: Callable[[Tensor], Tensor] | None = None
+
+    def logits(self, hidden: Tensor, out: Tensor) -> Tensor:
+        if self.bias is None:
+            return torch.mm(hidden, self.weight.t(), out=out)
+        return torch.addmm(self.bias, hidden, self.weight.t(), out=out)
+
+
+def total(value: Value, hidden: Tensor, layer: Layer) -> Tensor:
+    """The sum of what the rows of `hidden`, [N, H], cost; differentiable once, by hidden, weight and bias."""
+    out: Tensor = _Total.apply(value, layer.bend, hidden, layer.weight, layer.bias)  # type: ignore[no-untyped-call]
+    return out
+
+
+def values(value: Value, hidden: Tensor, layer: Layer) -> Tensor:
+    """What each row of `hidden`, [N, H], costs, [N]; differentiable once, by hidden, weight and bias."""
+    out: Tensor = _Values.apply(value, layer.bend, hidden, layer.weight, layer.bias)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Value, bend: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        upstream = hidden.new_ones(len(hidden), dtype=torch.promote_types(hidden.dtype, torch.float32))
+        found, grads = _through(value, hidden, Layer(weight, bias, bend), upstream, ctx.needs_input_grad[2:])
+        ctx.save_for_backward(*grads)
+        ctx.dtypes = [None if x is None else x.dtype for x in (hidden, weight, bias)]
+        return found.sum()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        _only_once()
+        scaled = (
+            None if x is None else torch.mul(x, upstream, out=eager.fresh(x)).to(dtype)
+            for x, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        )
+        return None, None, *scaled
+
+
+class _Values(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Value, bend: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.value, ctx.bend = value, bend
+        ctx.save_for_backward(hidden, weight, bias)
+        return _through(value, hidden, Layer(weight, bias, bend), None, (False, False, False))[0]
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Any:
+        _only_once()
+        hidden, weight, bias = ctx.saved_tensors
+        grads = _through(ctx.value, hidden, Layer(weight, bias, ctx.bend), upstream, ctx.needs_input_grad[2:])[1]
+        given = zip(grads, (hidden, weight, bias), strict=True)
+        return None, None, *(None if g is None else g.to(x.dtype) for g, x in given)
+
+
+def _only_once() -> None:
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "linear: the gradient of a fused last layer cannot be differentiated again (create_graph=True); "
+            "call the loss on torch.nn.functional.linear(hidden, weight, bias) instead"
+        )
+
+
+def _through(
+    value: Value, hidden: Tensor, layer: Layer, upstream: Tensor | None, needs: tuple[bool, ...]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """The cost of each row, [N], and with gradients from above, [N], those by hidden, weight and bias, if needed."""
+    wide = torch.promote_types(hidden.dtype, torch.float32)
+    costs = hidden.new_zeros(len(hidden), dtype=wide)
+    sized = (hidden, layer.weight, layer.bias)
+    grads = [
+        None if x is None or not needed else eager.fresh(x, dtype=wide if x is not hidden else None)
+        for x, needed in zip(sized, needs, strict=True)
+    ]
+    by_hidden, by_weight, by_bias = grads
+    if by_weight is not None:
+        by_weight.zero_()
+    if by_bias is not None:
+        by_bias.zero_()
+    room: Tensor | None = None
+    for rows in _chunks(len(hidden), layer.weight):
+        h = hidden[rows]
+        room = eager.fresh(hidden, (len(h), len(layer.weight))) if room is None else room
+        z = layer.logits(h, room[: len(h)])
+        _in_blocks(value, z, rows, layer.bend, costs, upstream)
+        if by_hidden is not None:
+            torch.mm(z, layer.weight, out=by_hidden[rows])
+        if by_weight is not None:
+            _add_product(by_weight, z, h)
+        if by_bias is not None:
+            by_bias += z.sum(0, dtype=wide)
+    return costs, grads
+
+
+def _in_blocks(value: Value, z: Tensor, rows: slice, bend: Any, costs: Tensor, upstream: Tensor | None) -> None:
+    """The costs of the rows of a chunk; with gradients from above, its logits become their own gradient."""
+    height = max(BLOCK // z.shape[1], 1)
+    for start in range(0, len(z), height):
+        block = z[start : start + height]
+        at = slice(rows.start + start, rows.start + start + len(block))
+        with torch.set_grad_enabled(upstream is not None):
+            x = block.detach().requires_grad_(upstream is not None)
+            cost = value(x if bend is None else bend(x), at)
+        costs[at] = cost.detach()
+        if upstream is not None:
+            (gradient,) = torch.autograd.grad(cost, x, upstream[at].to(cost), materialize_grads=True)
+            block.copy_(gradient)
+
+
+def _add_product(by_weight: Tensor, z: Tensor, h: Tensor) -> None:
+    """Sums over chunks are kept in float32: in half precision each would lose what is small against it."""
+    if by_weight.dtype == z.dtype:
+        by_weight.addmm_(z.t(), h)
+    else:
+        by_weight += z.t() @ h
+
+
+def _chunks(count: int, weight: Tensor) -> Iterator[slice]:
+    """Rows in chunks of about the same size, whose logits stay within the budget."""
+    budget = BUDGET.get(weight.device.type, ON_DEVICE)
+    most = max(budget // (len(weight) * weight.element_size()), 1)
+    height = -(-count // max(-(-count // most), 1))
+    yield from (slice(start, min(start + height, count)) for start in range(0, count, max(height, 1)))
