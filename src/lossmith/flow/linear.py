@@ -10,9 +10,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lossmith.errors import DtypeError, ParameterError, ShapeError
-from lossmith.flow import partial
+from lossmith.flow import partial, traced
 from lossmith.flow.domain import Classes, Interval, Simplex
 from lossmith.flow.parameter import number
+from lossmith.flow.traced import Call
 from lossmith.flow.units import Units, at_least_float32, floating, one_tensor
 from lossmith.flow.weight import kept, sample_weights
 from lossmith.kernels import linear as kernel
@@ -26,6 +27,14 @@ INSTEAD = "call this loss on torch.nn.functional.linear(hidden, weight, bias)"
 
 class FusedLinear:
     """Gives a loss of rows of class scores, and a sum of such, `linear`."""
+
+    def __init__(self, *unnamed: Any, **options: Any) -> None:
+        super().__init__(*unnamed, **options)
+        self._number = traced.numbered(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[misc]
+        self._number = traced.numbered(self)
 
     def linear(
         self,
@@ -62,8 +71,16 @@ class FusedLinear:
         >>> float(lossmith.CrossEntropyLoss().linear(hidden, weight, torch.tensor([0])))   # of the logits 10, 8, 6
         0.1429...
         """
+        terms = _terms(self)
+        layer = _layer(type(terms[0][1]).__name__, hidden, weight, bias)
+        if torch.compiler.is_compiling():
+            targets = target if isinstance(target, tuple) else (target,)
+            items = None if num_items is None else torch.as_tensor(num_items)
+            each = terms[0][1].reduction == "none"
+            call = Call(self._number, each, layer, targets, mask, sample_weight, items, softcap, temperature)
+            return traced.linear(call)
         given = _Given(mask, sample_weight, num_items, softcap, temperature)
-        return _plan(_terms(self), hidden, weight, target, bias, given).loss()
+        return _plan(terms, layer, target, given).loss()
 
 
 @dataclass(frozen=True)
@@ -178,15 +195,9 @@ class _Plan:
 
 
 def _plan(
-    terms: list[tuple[float, "Loss"]],
-    hidden: Tensor,
-    weight: Tensor,
-    target: Target,
-    bias: Tensor | None,
-    given: _Given,
+    terms: list[tuple[float, "Loss"]], layer: tuple[Tensor, Tensor, Tensor | None], target: Target, given: _Given
 ) -> _Plan:
-    owner = type(terms[0][1]).__name__
-    hidden, weight, bias = _layer(owner, hidden, weight, bias)
+    owner, (hidden, weight, bias) = type(terms[0][1]).__name__, layer
     shape = hidden.shape[:-1]
     found = [_term(loss, factor, hidden, target, len(weight), given) for factor, loss in terms]
     hidden, shown = hidden.reshape(-1, hidden.shape[-1]), [term.units.shown for term in found]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-HUGE = 2**22  # bytes from which memory comes straight from the system, page by page
+HUGE = 2**25  # bytes from which on glibc asks the system for every tensor anew
 PAGE, ADVICE = 4096, 14  # of Linux: MADV_HUGEPAGE
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
