@@ -65,19 +65,23 @@ def least_finite(x: Any) -> float:
     return float(xp.finfo(x.dtype).min)  # type: ignore[no-untyped-call]
 
 
+def least_normal(x: Any) -> float:
+    return float(xp.finfo(x.dtype).tiny)  # type: ignore[no-untyped-call]
+
+
 def take_along(x: Any, index: Any, axis: int) -> Any:
     return xp.take_along_axis(x, index, axis)
 
 
 def put_along(x: Any, index: Any, value: Any, axis: int) -> Any:
-    return xp.where(_there(index, x, axis), value, x)
+    return xp.where(marks(index, x, axis), value, x)
 
 
 def one_hot(index: Any, like: Any, axis: int) -> Any:
-    return _there(index, like, axis).astype(like.dtype)
+    return marks(index, like, axis).astype(like.dtype)
 
 
-def _there(index: Any, like: Any, axis: int) -> Any:
+def marks(index: Any, like: Any, axis: int) -> Any:
     return xp.arange(like.shape[axis]).reshape([-1 if a == axis else 1 for a in range(like.ndim)]) == index
 
 

@@ -67,19 +67,23 @@ def least_finite(x: Any) -> float:
     return -3.38e38 if dtype_name(x) == "float32" else -1.79e308
 
 
+def least_normal(x: Any) -> float:
+    return 1.18e-38 if dtype_name(x) == "float32" else 2.3e-308
+
+
 def take_along(x: Any, index: Any, axis: int) -> Any:
-    return xp.sum(xp.where(_there(index, x, axis), x, 0.0), axis, keepdims=True)  # no gather: an axis may be unknown
+    return xp.sum(xp.where(marks(index, x, axis), x, 0.0), axis, keepdims=True)  # no gather: an axis may be unknown
 
 
 def put_along(x: Any, index: Any, value: Any, axis: int) -> Any:
-    return xp.where(_there(index, x, axis), value, x)
+    return xp.where(marks(index, x, axis), value, x)
 
 
 def one_hot(index: Any, like: Any, axis: int) -> Any:
-    return xp.cast(_there(index, like, axis), dtype_name(like))
+    return xp.cast(marks(index, like, axis), dtype_name(like))
 
 
-def _there(index: Any, like: Any, axis: int) -> Any:
+def marks(index: Any, like: Any, axis: int) -> Any:
     places = [-1 if a == axis else 1 for a in range(len(like.shape))]
     return xp.reshape(xp.arange(like.shape[axis], dtype=dtype_name(index)), places) == index
 

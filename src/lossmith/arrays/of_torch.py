@@ -70,6 +70,16 @@ def least_finite(x: Tensor) -> float:
     return xp.finfo(x.dtype).min
 
 
+def least_normal(x: Tensor) -> float:
+    return xp.finfo(x.dtype).tiny
+
+
+def marks(index: Tensor, like: Tensor, axis: int) -> Tensor:
+    """True at `index`, which has length 1 along `axis`, and False elsewhere, in the shape of `like`."""
+    shape = [-1 if a == axis % like.dim() else 1 for a in range(like.dim())]
+    return xp.arange(like.shape[axis], device=like.device).reshape(shape) == index
+
+
 def expand_dims(x: Tensor, axis: int) -> Tensor:
     return x.unsqueeze(axis)
 

@@ -9,14 +9,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lossmith.errors import DtypeError, ParameterError, ShapeError
+from lossmith.errors import ParameterError, ShapeError
 from lossmith.flow import partial, traced
 from lossmith.flow.domain import Classes, Interval, Simplex
+from lossmith.flow.layer import Layer, settled, shard_of
 from lossmith.flow.parameter import number
 from lossmith.flow.traced import Call
-from lossmith.flow.units import Units, at_least_float32, floating, one_tensor
+from lossmith.flow.units import Units, at_least_float32, one_tensor
 from lossmith.flow.weight import kept, sample_weights
 from lossmith.kernels import linear as kernel
+from lossmith.kernels import sharded
 
 if TYPE_CHECKING:
     from lossmith.flow.loss import Loss
@@ -36,6 +38,11 @@ class FusedLinear:
         super().__setstate__(state)  # type: ignore[misc]
         self._number = traced.numbered(self)
 
+    @property
+    def reads_rows(self) -> bool:
+        """Whether class indices as targets need of each row of logits no more than log p, its mean and logsumexp."""
+        return False
+
     def linear(
         self,
         hidden: Tensor,
@@ -48,6 +55,7 @@ class FusedLinear:
         num_items: float | Tensor | None = None,
         softcap: float | None = None,
         temperature: float = 1.0,
+        vocab_group: Any = None,
     ) -> Tensor:
         """The loss of the logits ``hidden @ weight.T + bias``, which are never built as a whole.
 
@@ -62,9 +70,15 @@ class FusedLinear:
         ``c tanh(logits / c)``, then they are divided by `temperature`. In half precision the logits are, as those of
         `torch.nn.functional.linear`; sums and the gradient of the weight are kept in float32.
 
+        A weight that FSDP2 has sharded (a DTensor) is gathered, and its gradient averaged over the ranks, as inside a
+        module. With `vocab_group`, a torch.distributed group whose ranks each hold a part of the classes, in rank
+        order, `weight` and `bias` are those of this rank's classes, and nothing of their size or of that of the logits
+        travels; hidden and target are the same on all of its ranks, as are the loss and the gradient by hidden.
+
         Raises `ShapeError` and `DtypeError` for tensors that do not fit each other, `DomainError` for class indices
-        outside [0, V), `ParameterError` for a loss that is not one value per row of logits, `RuntimeError` where its
-        gradient is to be differentiated again.
+        outside [0, V), `ParameterError` for a loss that is not one value per row of logits, with `vocab_group` also
+        for one that needs more of a row than log p, its mean and logsumexp (class probabilities as targets, moved
+        logits), `RuntimeError` where its gradient is to be differentiated again.
 
         >>> import lossmith
         >>> hidden, weight = torch.tensor([[1.0, 2.0]]), torch.tensor([[10.0, 0.0], [0.0, 4.0], [0.0, 3.0]])
@@ -72,15 +86,18 @@ class FusedLinear:
         0.1429...
         """
         terms = _terms(self)
-        layer = _layer(type(terms[0][1]).__name__, hidden, weight, bias)
+        owner, one = type(terms[0][1]).__name__, terms[0][1]
+        layer = settled(owner, hidden, weight, bias, parts=vocab_group is not None)
         if torch.compiler.is_compiling():
             targets = target if isinstance(target, tuple) else (target,)
             items = None if num_items is None else torch.as_tensor(num_items)
-            each = terms[0][1].reduction == "none"
-            call = Call(self._number, each, layer, targets, mask, sample_weight, items, softcap, temperature)
+            each = one.reduction == "none"
+            group = "" if vocab_group is None else partial.ready(vocab_group).group_name
+            call = Call(self._number, each, layer, targets, mask, sample_weight, items, softcap, temperature, group)
             return traced.linear(call)
         given = _Given(mask, sample_weight, num_items, softcap, temperature)
-        return _plan(terms, layer, target, given).loss()
+        shard = shard_of(owner, layer, vocab_group, one.process_group)
+        return _plan(terms, layer, target, given, shard).loss()
 
 
 @dataclass(frozen=True)
@@ -152,6 +169,18 @@ class _Term:
         share = self.loss.shares(self.loss.importance(target, units, like), target, units, like[: len(target)])
         return like.new_ones(len(target)) if share is None else share
 
+    def on(self, shard: sharded.Shard | None) -> "_Term":
+        """This term where the classes lie on many ranks."""
+        if shard is None:
+            return self
+        indices = torch.is_tensor(self.target) and not self.target.is_floating_point()
+        if not (indices and isinstance(self.loss, FusedLinear) and self.loss.reads_rows):
+            raise ParameterError(
+                f"{type(self.loss).__name__}: with vocab_group, linear is for class indices as targets and losses that "
+                "need no more of a row of logits than log p, its mean and logsumexp; gather the weight instead"
+            )
+        return replace(self, units=replace(self.units, shard=shard))
+
     def check(self, rows: Any) -> None:
         owner = type(self.loss).__name__
         if isinstance(self.target, _Likeliest):
@@ -195,11 +224,13 @@ class _Plan:
 
 
 def _plan(
-    terms: list[tuple[float, "Loss"]], layer: tuple[Tensor, Tensor, Tensor | None], target: Target, given: _Given
+    terms: list[tuple[float, "Loss"]], layer: Layer, target: Target, given: _Given, shard: sharded.Shard | None
 ) -> _Plan:
     owner, (hidden, weight, bias) = type(terms[0][1]).__name__, layer
-    shape = hidden.shape[:-1]
-    found = [_term(loss, factor, hidden, target, len(weight), given) for factor, loss in terms]
+    if len({loss.process_group for _, loss in terms}) > 1:
+        raise ParameterError(f"{owner}: linear is for sums whose losses have one process_group; {INSTEAD}")
+    shape, classes = hidden.shape[:-1], len(weight) if shard is None else shard.classes
+    found = [_term(loss, factor, hidden, target, classes, given).on(shard) for factor, loss in terms]
     hidden, shown = hidden.reshape(-1, hidden.shape[-1]), [term.units.shown for term in found]
     rows = None
     if all(x is not None for x in shown):
@@ -209,28 +240,8 @@ def _plan(
         term.check(slice(None) if rows is None else rows)
     like = hidden.new_zeros(len(hidden), dtype=torch.promote_types(hidden.dtype, torch.float32))
     found = [replace(term, factor=term.factor * _scale(term, rows, like, given.num_items)) for term in found]
-    return _Plan(found, shape, hidden, kernel.Layer(weight, bias, given.bend(owner)), rows)
-
-
-def _layer(owner: str, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The tensors of the layer, checked, in the dtype in which `torch.nn.functional.linear` would multiply them."""
-    tensors = {"hidden": hidden, "weight": weight} | ({} if bias is None else {"bias": bias})
-    for name, x in tensors.items():
-        floating(owner, one_tensor(owner, x, name), name)
-    if hidden.dim() == 0 or weight.dim() != 2 or hidden.shape[-1] != weight.shape[1] or len(weight) < 2:
-        raise ShapeError(
-            f"{owner}: hidden must be [*, H] and weight [V, H] for at least 2 classes; they are {list(hidden.shape)} "
-            f"and {list(weight.shape)}"
-        )
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ShapeError(f"{owner}: bias must be [V], {list(weight.shape[:1])}; it is {list(bias.shape)}")
-    if torch.is_autocast_enabled(hidden.device.type):
-        dtype = torch.get_autocast_dtype(hidden.device.type)
-        return hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    if len({x.dtype for x in tensors.values()}) > 1:
-        kinds = ", ".join(f"{name} {str(x.dtype)[6:]}" for name, x in tensors.items())
-        raise DtypeError(f"{owner}: hidden, weight and bias must be of one dtype; they are {kinds}")
-    return hidden, weight, bias
+    hidden, most = (hidden, None) if shard is None else (sharded.shared(hidden, shard), max(shard.sizes))
+    return _Plan(found, shape, hidden, kernel.Layer(weight, bias, given.bend(owner), most), rows)
 
 
 def _term(loss: Any, factor: float, hidden: Tensor, target: Any, classes: int, given: _Given) -> _Term:

@@ -25,6 +25,8 @@ from lossmith.flow.parameter import Parametrised, integer_or_none, number, param
 from lossmith.flow.partial import Partial, SetPartial, divide, gather
 from lossmith.flow.units import Units, agree, at_least_float32, elements, one_library, one_tensor
 from lossmith.flow.weight import kept, sample_weights
+from lossmith.kernels import eager
+from lossmith.kernels.blocks import WORTH, LearntError, by_blocks
 
 if TYPE_CHECKING:
     from lossmith.flow.sum import WeightedSum
@@ -216,7 +218,7 @@ class Loss(Arithmetic, FromFunction, Parametrised):
 
     def weigh(self, inputs: tuple[Tensor, ...], ready: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         """`values`, of what was admitted."""
-        value, weight = self.evaluate(inputs, ready, units)
+        value, weight = self._evaluate_in_blocks(inputs, ready, units)
         if not known(value) or not agree(value.shape, units.shape):
             shape = list(value.shape) if known(value) else type(value).__name__
             raise ShapeError(
@@ -227,6 +229,28 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         if units.keep is not None:
             value = ops_of(value).where(units.keep, value, 0.0)
         return value, self.shares(weight, ready, units, value)
+
+    def _evaluate_in_blocks(
+        self, inputs: tuple[Tensor, ...], target: Tensor, units: Units
+    ) -> tuple[Tensor, Tensor | None]:
+        """`evaluate`, by blocks of units where that is quicker: each value depends on its own unit alone."""
+        x, beside = inputs[0], [t for t in (target, units.weight) if t is not None]
+        large = self.blocked(target) and len(inputs) == 1 and len(units.shape) > 0 and isinstance(x, Tensor)
+        learnt = any(t.requires_grad for t in beside) or (torch.is_grad_enabled() and not x.requires_grad)
+        if not (large and eager.fits(x, *beside) and x.numel() >= WORTH) or learnt:
+            return self.evaluate(inputs, target, units)
+
+        def block(x: Tensor, rows: slice) -> tuple[Tensor, Tensor | None]:
+            return self.evaluate((x,), target[rows], units.take(rows))
+
+        try:
+            return by_blocks(block, x, len(x))
+        except LearntError:
+            return self.evaluate(inputs, target, units)
+
+    def blocked(self, target: Tensor) -> bool:
+        """Whether units may be evaluated block by block, and no kernel of its own does better."""
+        return self.portable and self.scope == "unit" and self.inputs_per_unit is None
 
     def shares(self, weight: Tensor | None, ready: Tensor, units: Units, like: Tensor) -> Tensor | None:
         """What each unit adds to what a mean divides by (None: 1), `weight` being how much it counts by its class."""

@@ -38,6 +38,7 @@ class Call(NamedTuple):
     num_items: Tensor | None
     softcap: float | None
     temperature: float
+    vocab_group: str  # its name, empty for none
 
     def run(self, needs: Sequence[bool]) -> tuple[Tensor, list[Tensor | None]]:
         """The loss, and the tensors of the layer for which it can be asked for gradients."""
@@ -58,8 +59,18 @@ class Call(NamedTuple):
             num_items=self.num_items,
             softcap=self.softcap,
             temperature=self.temperature,
+            vocab_group=_group(self.vocab_group),
         )
         return found, leaves
+
+
+def _group(name: str) -> Any:
+    """The process group of that name; None for an empty one."""
+    if not name:
+        return None
+    from torch.distributed import distributed_c10d as c10d
+
+    return c10d._resolve_process_group(name)  # type: ignore[attr-defined,arg-type]
 
 
 def linear(call: Call) -> Tensor:
@@ -84,9 +95,11 @@ def _linear(
     num_items: Tensor | None,
     softcap: float | None,
     temperature: float,
+    vocab_group: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The loss, and of one that is one number its gradients by hidden, weight and bias."""
-    call = Call(loss, each, (hidden, weight, bias), target, mask, sample_weight, num_items, softcap, temperature)
+    layer = (hidden, weight, bias)
+    call = Call(loss, each, layer, target, mask, sample_weight, num_items, softcap, temperature, vocab_group)
     with _recording():
         found, leaves = call.run([False] * 3 if each else needs)
         return found.detach(), *_gradients(found, leaves, None)
@@ -116,9 +129,11 @@ def _linear_gradients(
     num_items: Tensor | None,
     softcap: float | None,
     temperature: float,
+    vocab_group: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of a loss that has a value for each row the gradients, from those by the values."""
-    call = Call(loss, True, (hidden, weight, bias), target, mask, sample_weight, num_items, softcap, temperature)
+    layer = (hidden, weight, bias)
+    call = Call(loss, True, layer, target, mask, sample_weight, num_items, softcap, temperature, vocab_group)
     with _recording():
         return _gradients(*call.run(needs), upstream)
 
@@ -158,7 +173,7 @@ def _backward(ctx: Any, upstream: Tensor, *_: Any) -> Any:
     else:
         grads = tuple((upstream * x).to(x.dtype) for x in ctx.saved_tensors)
     found = (x if needed else None for x, needed in zip(grads, ctx.needs, strict=True))
-    return None, None, None, *found, [None] * len(ctx.rest[0]), None, None, None, None, None
+    return None, None, None, *found, [None] * len(ctx.rest[0]), None, None, None, None, None, None
 
 
 _linear.register_autograd(_backward, setup_context=_setup)

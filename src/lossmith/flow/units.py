@@ -5,7 +5,8 @@ the first axis). Nothing else is broadcast.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from lossmith.arrays import known, ops_of
 from lossmith.errors import DtypeError, ShapeError
 from lossmith.flow.domain import Domain
+from lossmith.kernels.sharded import Shard
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Units:
     """The shape of the units; a unit that is a row has its `classes` scores along `axis`, an element has None.
 
     `keep` marks those that a mask or `ignore_index` leaves, `weight` has their sample weights (None: all, and 1).
+    With a `shard` the scores of a row are spread over the ranks of a group.
     """
 
     shape: torch.Size
@@ -27,6 +30,13 @@ class Units:
     classes: int = 0
     keep: Tensor | None = None
     weight: Tensor | None = None
+    shard: Shard | None = None
+
+    def take(self, rows: Any) -> "Units":
+        """Some of the units, along the first axis."""
+        keep, weight = (None if x is None else x[rows] for x in (self.keep, self.weight))
+        count = len(range(self.shape[0])[rows]) if isinstance(rows, slice) else len(rows)
+        return replace(self, shape=type(self.shape)((count, *self.shape[1:])), keep=keep, weight=weight)
 
     @property
     def shown(self) -> Tensor | None:

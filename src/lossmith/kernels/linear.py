@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossmith.errors import ParameterError
 from lossmith.kernels import eager
+from lossmith.kernels.blocks import others
 
 BUDGET = {"cpu": 96 * 2**20}  # bytes of logits in a chunk: as few chunks as memory allows, for each rereads the weight
 ON_DEVICE = 2**30  # elsewhere: some thousand rows keep the products busy
@@ -24,11 +26,16 @@ Value = Callable[[Tensor, slice], Tensor]  # of logits [n, V] and where their ro
 
 @dataclass(frozen=True)
 class Layer:
-    """The last layer: its weight [V, H], its bias [V], and what its logits go through before they are used."""
+    """The last layer: its weight [V, H], its bias [V], and what its logits go through before they are used.
+
+    Where the classes lie on many ranks, `most` is how many a rank has at most: all then go in the same chunks, each of
+    which is one block.
+    """
 
     weight: Tensor
     bias: Tensor | None
     bend: Callable[[Tensor], Tensor] | None = None
+    most: int | None = None
 
     def logits(self, hidden: Tensor, out: Tensor) -> Tensor:
         if self.bias is None:
@@ -38,21 +45,25 @@ class Layer:
 
 def total(value: Value, hidden: Tensor, layer: Layer) -> Tensor:
     """The sum of what the rows of `hidden`, [N, H], cost; differentiable once, by hidden, weight and bias."""
-    out: Tensor = _Total.apply(value, layer.bend, hidden, layer.weight, layer.bias)  # type: ignore[no-untyped-call]
+    given = (value, layer.bend, layer.most, hidden, layer.weight, layer.bias)
+    out: Tensor = _Total.apply(*given)  # type: ignore[no-untyped-call]
     return out
 
 
 def values(value: Value, hidden: Tensor, layer: Layer) -> Tensor:
     """What each row of `hidden`, [N, H], costs, [N]; differentiable once, by hidden, weight and bias."""
-    out: Tensor = _Values.apply(value, layer.bend, hidden, layer.weight, layer.bias)  # type: ignore[no-untyped-call]
+    given = (value, layer.bend, layer.most, hidden, layer.weight, layer.bias)
+    out: Tensor = _Values.apply(*given)  # type: ignore[no-untyped-call]
     return out
 
 
 class _Total(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, value: Value, bend: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, value: Value, bend: Any, most: int | None, hidden: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Tensor:
         upstream = hidden.new_ones(len(hidden), dtype=torch.promote_types(hidden.dtype, torch.float32))
-        found, grads = _through(value, hidden, Layer(weight, bias, bend), upstream, ctx.needs_input_grad[2:])
+        found, grads = _through(value, hidden, Layer(weight, bias, bend, most), upstream, ctx.needs_input_grad[3:])
         ctx.save_for_backward(*grads)
         ctx.dtypes = [None if x is None else x.dtype for x in (hidden, weight, bias)]
         return found.sum()
@@ -64,23 +75,26 @@ class _Total(torch.autograd.Function):
             None if x is None else torch.mul(x, upstream, out=eager.fresh(x)).to(dtype)
             for x, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         )
-        return None, None, *scaled
+        return None, None, None, *scaled
 
 
 class _Values(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, value: Value, bend: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.value, ctx.bend = value, bend
+    def forward(
+        ctx: Any, value: Value, bend: Any, most: int | None, hidden: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        ctx.value, ctx.bend, ctx.most = value, bend, most
         ctx.save_for_backward(hidden, weight, bias)
-        return _through(value, hidden, Layer(weight, bias, bend), None, (False, False, False))[0]
+        return _through(value, hidden, Layer(weight, bias, bend, most), None, (False, False, False))[0]
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
         _only_once()
         hidden, weight, bias = ctx.saved_tensors
-        grads = _through(ctx.value, hidden, Layer(weight, bias, ctx.bend), upstream, ctx.needs_input_grad[2:])[1]
+        layer = Layer(weight, bias, ctx.bend, ctx.most)
+        grads = _through(ctx.value, hidden, layer, upstream, ctx.needs_input_grad[3:])[1]
         given = zip(grads, (hidden, weight, bias), strict=True)
-        return None, None, *(None if g is None else g.to(x.dtype) for g, x in given)
+        return None, None, None, *(None if g is None else g.to(x.dtype) for g, x in given)
 
 
 def _only_once() -> None:
@@ -108,11 +122,11 @@ def _through(
     if by_bias is not None:
         by_bias.zero_()
     room: Tensor | None = None
-    for rows in _chunks(len(hidden), layer.weight):
+    for rows in _chunks(len(hidden), layer):
         h = hidden[rows]
         room = eager.fresh(hidden, (len(h), len(layer.weight))) if room is None else room
         z = layer.logits(h, room[: len(h)])
-        _in_blocks(value, z, rows, layer.bend, costs, upstream)
+        _in_blocks(value, z, rows, layer, costs, upstream)
         if by_hidden is not None:
             torch.mm(z, layer.weight, out=by_hidden[rows])
         if by_weight is not None:
@@ -122,17 +136,22 @@ def _through(
     return costs, grads
 
 
-def _in_blocks(value: Value, z: Tensor, rows: slice, bend: Any, costs: Tensor, upstream: Tensor | None) -> None:
+def _in_blocks(value: Value, z: Tensor, rows: slice, layer: Layer, costs: Tensor, upstream: Tensor | None) -> None:
     """The costs of the rows of a chunk; with gradients from above, its logits become their own gradient."""
-    height = max(BLOCK // z.shape[1], 1)
+    height = max(BLOCK // z.shape[1], 1) if layer.most is None else len(z)
     for start in range(0, len(z), height):
         block = z[start : start + height]
         at = slice(rows.start + start, rows.start + start + len(block))
         with torch.set_grad_enabled(upstream is not None):
             x = block.detach().requires_grad_(upstream is not None)
-            cost = value(x if bend is None else bend(x), at)
+            cost = value(x if layer.bend is None else layer.bend(x), at)
         costs[at] = cost.detach()
         if upstream is not None:
+            if start == 0 and others(cost, x):
+                raise ParameterError(
+                    "linear: the loss has learnt numbers of its own, and there are gradients by hidden, weight and bias "
+                    "alone; call it on torch.nn.functional.linear(hidden, weight, bias)"
+                )
             (gradient,) = torch.autograd.grad(cost, x, upstream[at].to(cost), materialize_grads=True)
             block.copy_(gradient)
 
@@ -145,9 +164,10 @@ def _add_product(by_weight: Tensor, z: Tensor, h: Tensor) -> None:
         by_weight += z.t() @ h
 
 
-def _chunks(count: int, weight: Tensor) -> Iterator[slice]:
+def _chunks(count: int, layer: Layer) -> Iterator[slice]:
     """Rows in chunks of about the same size, whose logits stay within the budget."""
+    weight, classes = layer.weight, layer.most or len(layer.weight)
     budget = BUDGET.get(weight.device.type, ON_DEVICE)
-    most = max(budget // (len(weight) * weight.element_size()), 1)
-    height = -(-count // max(-(-count // most), 1))
+    highest = max(budget // (classes * weight.element_size()), 1)
+    height = -(-count // max(-(-count // highest), 1))
     yield from (slice(start, min(start + height, count)) for start in range(0, count, max(height, 1)))

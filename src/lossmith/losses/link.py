@@ -4,7 +4,6 @@ A link is declared, never guessed from the data. Over classes: "softmax" (logits
 classes along axis 1. Of one label against its absence, element by element: "sigmoid" (logits), "binary_prob".
 """
 
-import math
 import warnings
 from typing import Any, Literal, get_args
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from lossmith.arrays import ops_of
 from lossmith.flow.domain import Domain, Interval, may_look
 from lossmith.flow.units import at_least_float32
-from lossmith.kernels import eager
+from lossmith.kernels import eager, sharded
 from lossmith.kernels.rows import Rows, rows
 
 Link = Literal["softmax", "sigmoid", "log_prob", "prob", "binary_prob"]
@@ -35,34 +34,62 @@ def log_odds(z: Tensor, index: Tensor, axis: int) -> Tensor:
 
     From it both tails of log p follow without cancellation, which log_softmax loses once p rounds to 1.
     """
+    ops, (own, rest, _) = ops_of(z), _from_top(z, index, axis)
+    return own - ops.log(ops.at_least(rest, ops.least_normal(z)))
+
+
+def _from_top(z: Tensor, index: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of logits less the largest of their row the target's, the sum of the others' exponentials, and all of them.
+
+    The target is picked out by a comparison, not by an index: a compiler then reads the logits no more often than for
+    a softmax.
+    """
     ops = ops_of(z)
-    others = ops.put_along(z, index, -math.inf, axis)
-    top = ops.at_least(ops.stop_gradient(ops.amax(others, axis, keepdims=True)), ops.least_finite(z))
-    rest = ops.sum(ops.exp(others - top), axis, keepdims=True)  # 1 or more, but for a row without others: 0
-    return ops.take_along(z, index, axis) - top - ops.log(ops.at_least(rest, 1.0))
+    z = z - ops.at_least(ops.stop_gradient(ops.amax(z, axis, keepdims=True)), ops.least_finite(z))
+    own = ops.marks(index, z, axis)
+    rest = ops.sum(ops.where(own, 0.0, ops.exp(z)), axis, keepdims=True)
+    return ops.sum(ops.where(own, z, 0.0), axis, keepdims=True), rest, z
 
 
-def target_rows(z: Tensor, index: Tensor, axis: int, *, keep: Tensor | None = None, mean: bool = False) -> Rows:
+def target_rows(
+    z: Tensor,
+    index: Tensor,
+    axis: int,
+    *,
+    keep: Tensor | None = None,
+    mean: bool = False,
+    shard: sharded.Shard | None = None,
+) -> Rows:
     """Of each row of logits log p of its class `index` and, if asked for, the mean log p over the classes.
 
-    Rows that are not to `keep` have the statistic of equal logits, and no gradient.
+    Rows that are not to `keep` have the statistic of equal logits, and no gradient. With a `shard` the logits are a
+    table of this rank's classes.
     """
+    if shard is not None:
+        return sharded.rows(z, index, shard, keep=keep, mean=mean)
 
     def plainly(z: Tensor) -> Rows:
-        ops, z = ops_of(z), _visible(z, axis, keep)
-        logp = ops.squeeze(ops.logsigmoid(log_odds(z, ops.expand_dims(index, axis), axis)), axis)
-        return Rows(logp, ops.sum(ops.log_softmax(z, axis), axis) / z.shape[axis] if mean else None)
+        ops, at = ops_of(z), ops_of(z).expand_dims(index, axis)
+        own, rest, z = _from_top(_visible(z, axis, keep), at, axis)
+        logp = ops.logsigmoid(own - ops.log(ops.at_least(rest, ops.least_normal(z))))
+        if not mean:
+            return Rows(ops.squeeze(logp, axis))
+        log_all = ops.squeeze(ops.log(rest + ops.exp(own)), axis)
+        return Rows(ops.squeeze(logp, axis), ops.sum(z, axis) / z.shape[axis] - log_all)
 
     return rows(z, index, axis, plainly, keep=keep, mean=mean) if eager.fits(z, index) else plainly(z)
 
 
-def log_partition(z: Tensor, axis: int, *, keep: Tensor | None = None) -> Tensor:
+def log_partition(z: Tensor, axis: int, *, keep: Tensor | None = None, shard: sharded.Shard | None = None) -> Tensor:
     """logsumexp of each row of logits; rows that are not to `keep` have that of equal ones, and no gradient."""
 
     def plainly(z: Tensor) -> Rows:
         return Rows(lse=ops_of(z).logsumexp(_visible(z, axis, keep), axis))
 
-    found = rows(z, None, axis, plainly, keep=keep) if eager.fits(z) else plainly(z)
+    if shard is not None:
+        found = sharded.rows(z, None, shard, keep=keep)
+    else:
+        found = rows(z, None, axis, plainly, keep=keep) if eager.fits(z) else plainly(z)
     assert found.lse is not None
     return found.lse
 

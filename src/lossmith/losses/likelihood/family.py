@@ -13,7 +13,7 @@ from torch import Tensor
 from lossmith.arrays import ops_of
 from lossmith.errors import ParameterError
 from lossmith.flow.domain import Classes, Domain, Interval, Simplex, may_look
-from lossmith.flow.labelled import LabelledLoss, scaled
+from lossmith.flow.labelled import LabelledLoss, Pair, choose, scaled
 from lossmith.flow.linear import FusedLinear
 from lossmith.flow.loss import Input
 from lossmith.flow.parameter import param, weights_or_none
@@ -101,17 +101,20 @@ class LikelihoodLoss(FusedLinear, LabelledLoss, family="likelihood"):
 
     def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
         over_classes = self.link not in BINARY
-        return arranged(type(self).__name__, input, target, over_classes=over_classes, narrow=self._reads_rows)
+        return arranged(type(self).__name__, input, target, over_classes=over_classes, narrow=self.reads_rows)
 
     @property
-    def _reads_rows(self) -> bool:
+    def reads_rows(self) -> bool:
         """Whether class indices as targets need of each row of logits no more than the statistic of `target_rows`."""
         plain = self.link == "softmax" and type(self).adjust is LikelihoodLoss.adjust
         return plain and (not self.label_smoothing or (self._linear and self.smoothing != "torch"))
 
     def conceal(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, ...]:
-        by_rows = self._reads_rows and not ops_of(target).is_floating(target)
+        by_rows = self.reads_rows and not ops_of(target).is_floating(target)
         return inputs if by_rows else super().conceal(inputs, target, units)  # `target_rows` does not look there
+
+    def blocked(self, target: Tensor) -> bool:
+        return super().blocked(target) and not (self.reads_rows and not ops_of(target).is_floating(target))
 
     def legal_input(self) -> Domain | None:
         return DOMAINS[self.link]
@@ -124,7 +127,7 @@ class LikelihoodLoss(FusedLinear, LabelledLoss, family="likelihood"):
         warn_of_probabilities(self, inputs[0], units.axis, enough=ENOUGH if units.axis is None else 1)
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
-        if units.axis is not None and self._reads_rows and not ops_of(target).is_floating(target):
+        if units.axis is not None and self.reads_rows and not ops_of(target).is_floating(target):
             return self._evaluate_targets(inputs[0], target, units)
         z = self.adjust(at_least_float32(inputs[0]), target, units)
         if units.axis is None:
@@ -133,7 +136,8 @@ class LikelihoodLoss(FusedLinear, LabelledLoss, family="likelihood"):
 
     def _evaluate_targets(self, z: Tensor, target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         assert units.axis is not None
-        found = target_rows(z, target, units.axis, keep=units.shown, mean=bool(self.label_smoothing))
+        mean, shard = bool(self.label_smoothing), units.shard
+        found = target_rows(z, target, units.axis, keep=units.shown, mean=mean, shard=shard)
         assert found.logp is not None
         ops = ops_of(found.logp)
         value = self.formula(found.logp, ops.xp)
@@ -170,14 +174,25 @@ class LikelihoodLoss(FusedLinear, LabelledLoss, family="likelihood"):
         return ops.sum(target * each, axis)
 
     def _evaluate_binary(self, z: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        costs, (count0, count1) = self.binary_costs(z)
-        ops = ops_of(z)
+        costs, counts = self.binary_costs(z)
+        if self.link == "sigmoid" and not self.label_smoothing and _is_hard(target):
+            return self._evaluate_signs(z, ops_of(z).cast(target, z), costs, counts)
+        ops, (count0, count1) = ops_of(z), counts
         t = ops.cast(target, z)
         seen = [z, z] if self.label_smoothing else [ops.where(t < 1, z, 0.5), ops.where(t > 0, z, 0.5)]
         formulas = (self.absent, self.formula)
         losses = [formulas[k](log_p_binary(self.link, seen[k], present=bool(k)), ops.xp) for k in (0, 1)]
         absent, present = self._per_label(losses, list(costs), 2)
         return t * present + (1 - t) * absent, None if self.weight is None else t * count1 + (1 - t) * count0
+
+    def _evaluate_signs(self, z: Tensor, target: Tensor, costs: Pair, counts: Pair) -> tuple[Tensor, Tensor | None]:
+        """Of labels that are there or not: log p of what is the case, whose formula is one where both are the same."""
+        ops, positive = ops_of(z), target > 0
+        logp = log_p_binary("sigmoid", z * (2 * target - 1), present=True)
+        value = self.formula(logp, ops.xp)
+        if type(self).absent is not LikelihoodLoss.absent:
+            value = ops.where(positive, value, self.absent(logp, ops.xp))
+        return scaled(value, choose(positive, costs)), choose(positive, counts)
 
     def _per_label(
         self, losses: list[Tensor], costs: list[Tensor | float | None], classes: int, axis: int | None = None
@@ -214,6 +229,13 @@ class LikelihoodLoss(FusedLinear, LabelledLoss, family="likelihood"):
             return (z.sigmoid() if self.link == "binary_prob" else z), labels
         scores = {"softmax": z, "log_prob": z.log_softmax(1), "prob": z.softmax(1)}
         return scores[self.link], Classes(3).sample((units,), generator)
+
+
+def _is_hard(target: Tensor) -> bool:
+    """Whether it is known that each label is either there or not."""
+    if not ops_of(target).is_floating(target):
+        return True
+    return may_look(target) and torch.equal(target, target.round())
 
 
 def _is_linear(formula: Any) -> bool:

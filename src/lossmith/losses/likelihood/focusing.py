@@ -12,7 +12,9 @@ TINY = 1.2e-38  # the least normal number of float32: every power of it above -1
 
 
 def power(base: Any, exponent: float, xp: Any) -> Any:
-    """``base^exponent``, of a base of at least TINY: at 0 a power below 1 has an infinite slope."""
+    """``base^exponent``; where at 0 it has an infinite slope or none, of a base of at least TINY."""
+    if exponent >= 1 and exponent == int(exponent):
+        return base**exponent
     return xp.where(base <= TINY, TINY, base) ** exponent  # a NaN stays one
 
 

@@ -26,6 +26,7 @@ class PartitionLoss(FusedLinear, Loss, family="likelihood"):
     """
 
     portable = True
+    reads_rows = True
     ignore_index: int | None = param(
         default=-100, read=integer_or_none, rule="an integer or None", about="units with this target do not count"
     )
@@ -41,12 +42,15 @@ class PartitionLoss(FusedLinear, Loss, family="likelihood"):
     def conceal(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, ...]:
         return inputs  # `log_partition` does not look there
 
+    def blocked(self, target: Tensor) -> bool:
+        return False
+
     def legal_target(self, target: Tensor, units: Units) -> Domain | None:
         return labels(target, units)
 
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         assert units.axis is not None
-        lse = log_partition(inputs[0], units.axis, keep=units.shown)
+        lse = log_partition(inputs[0], units.axis, keep=units.shown, shard=units.shard)
         return self.formula(lse, ops_of(lse).xp), None
 
     def sample(self, generator: torch.Generator, units: int = 8) -> tuple[Input, Tensor]:

@@ -1,0 +1,118 @@
+"""Losses by blocks of units: the numbers of the whole, for every registered loss that may be so computed."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import lossmith
+from lossmith.flow import loss as flow
+from lossmith.kernels import blocks
+from tests.laws.cases import SEPARABLE, Case, leaves
+
+CASES = [case for case in SEPARABLE if case.cls.portable and case.cls.differentiable and case.loss().scope == "unit"]
+every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Blocks of a few units, for tensors of any size; the number of units of each is noted."""
+    seen: list[int] = []
+    by_blocks = blocks.by_blocks
+
+    def spy(evaluate: Any, x: Tensor, count: int) -> Any:
+        def noted(x: Tensor, rows: slice) -> Any:
+            seen.append(rows.stop - rows.start)
+            return evaluate(x, rows)
+
+        return by_blocks(noted, x, count)
+
+    monkeypatch.setattr(flow, "WORTH", 0)
+    monkeypatch.setattr(blocks, "BLOCK", 9)
+    monkeypatch.setattr(flow, "by_blocks", spy)
+    return seen
+
+
+def gradients(loss: Any, input: Any, target: Any, **options: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
+    xs = tuple(x.clone().requires_grad_() for x in leaves(input))
+    value = loss(xs if len(xs) > 1 else xs[0], target, **options)
+    upstream = torch.linspace(-1, 2, value.numel(), dtype=value.dtype).reshape(value.shape)
+    return value.detach(), torch.autograd.grad(value, xs, upstream)
+
+
+@every
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_blocks_are_the_whole(case: Case, reduction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    input, target = case.data(units=23)
+    loss = case.loss(reduction=reduction)
+    mask = torch.arange(23) % 4 > 0
+    weight = torch.linspace(0, 2, 23, dtype=torch.float64)
+    options = {"mask": mask, "sample_weight": weight}
+    want = gradients(loss, input, target, **options)
+    monkeypatch.setattr(flow, "WORTH", 0)
+    monkeypatch.setattr(blocks, "BLOCK", 9)
+    torch.testing.assert_close(gradients(loss, input, target, **options), want, rtol=1e-12, atol=1e-14)
+
+
+def test_they_are_blocks_with_a_ragged_last_one(small: list[int]) -> None:
+    x, t = torch.randn(23, requires_grad=True), torch.rand(23).round()
+    lossmith.FocalLoss(link="sigmoid")(x, t)
+    assert small == [9, 9, 5]
+    small.clear()
+    lossmith.CrossEntropyLoss()(torch.randn(23, 3, requires_grad=True), torch.rand(23, 3).softmax(1))
+    assert small == [3] * 7 + [2]
+
+
+def test_class_weights_come_with_their_block(small: list[int]) -> None:
+    x, t = torch.randn(20, requires_grad=True), (torch.arange(20) % 3 == 0).float()
+    loss = lossmith.BCEWithLogitsLoss(weight=[0.5, 2.0])
+    want = torch.nn.functional.binary_cross_entropy_with_logits(x, t, torch.where(t > 0, 2.0, 0.5), reduction="sum")
+    torch.testing.assert_close(loss(x, t), want / torch.where(t > 0, 2.0, 0.5).sum())
+    assert len(small) == 3
+
+
+def test_a_second_backward_is_the_first(small: list[int]) -> None:
+    x = torch.randn(23, requires_grad=True)
+    value = lossmith.HuberLoss()(x, torch.zeros(23))
+    (first,) = torch.autograd.grad(value, x, torch.tensor(3.0), retain_graph=True)
+    kept = first.clone()
+    (second,) = torch.autograd.grad(value, x, torch.tensor(3.0))
+    assert torch.equal(first, kept)
+    assert torch.equal(second, kept)
+
+
+def test_a_gradient_may_be_differentiated(small: list[int]) -> None:
+    x, t = torch.randn(23, dtype=torch.float64, requires_grad=True), torch.rand(23, dtype=torch.float64)
+    loss = lossmith.FocalLoss(link="sigmoid")
+    assert torch.autograd.gradgradcheck(lambda x: loss(x, t), (x,))
+    assert small
+
+
+def test_what_else_is_learnt_keeps_its_gradient(small: list[int]) -> None:
+    """A formula with a number of its own that is trained, or a target that is: the whole is computed as it stands."""
+    scale = torch.tensor(2.0, requires_grad=True)
+
+    class Scaled(lossmith.ResidualLoss):
+        """``scale r^2``."""
+
+        def formula(self, r: Any, xp: Any) -> Any:
+            return scale * r * r
+
+    try:
+        x, t = torch.ones(20, requires_grad=True), torch.zeros(20)
+        (found,) = torch.autograd.grad(Scaled()(x, t), scale)
+        torch.testing.assert_close(found, torch.tensor(1.0))
+        (found,) = torch.autograd.grad(Scaled()(x.detach(), t), scale)
+        torch.testing.assert_close(found, torch.tensor(1.0))
+        (found,) = torch.autograd.grad(lossmith.MSELoss()(x, t.requires_grad_()), t)
+        torch.testing.assert_close(found, torch.full((20,), -0.1))
+    finally:
+        flow.registry.pop("scaled")
+
+
+def test_nothing_is_written_to_the_input(small: list[int]) -> None:
+    x, t = torch.randn(23, requires_grad=True), torch.rand(23)
+    before = x.detach().clone()
+    lossmith.MSELoss()(x, t).backward()
+    assert torch.equal(x.detach(), before)
