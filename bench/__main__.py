@@ -1,47 +1,119 @@
-"""``python -m bench [losses] [compare]``: print the tables that stand in bench/RESULTS.md."""
+"""``python -m bench --suite NAME``: what stands in bench/RESULTS.md and docs/performance.md, printed anew."""
 
+import argparse
+import importlib
+import json
+import logging
 import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
 
-from bench import (
-    boosting,
-    compare,
-    comparison,
-    density,
-    honesty,
-    losses,
-    memory,
-    monitor,
-    overlap,
-    sampling,
-    scaling,
-    selection,
-)
-from bench.measure import machine
+from bench import plots
+from bench.measure import Device, device, machine
+from bench.report import Part, data, markdown
 
-SUITES = {
-    "losses": losses,
-    "compare": compare,
-    "density": density,
-    "sampling": sampling,
-    "comparison": comparison,
-    "overlap": overlap,
-    "boosting": boosting,
-    "monitor": monitor,
-    "selection": selection,
-    "scaling": scaling,
-    "memory": memory,
-    "honesty": honesty,
-}
+KERNELS = ("logits", "linear", "sigmoid", "overlap", "sampled")  # of a device and a size
+WHOLES = (
+    "compare",
+    "boosting",
+    "losses",
+    "density",
+    "comparison",
+    "monitor",
+    "selection",
+    "scaling",
+    "memory",
+    "honesty",
+)  # as they are, on the CPU
+SUITES = (*KERNELS, *WHOLES)
 
 
-def main(names: list[str]) -> int:
-    unknown = [name for name in names if name not in SUITES]
-    if unknown:
-        print(f"bench: no suite {unknown[0]!r}; there are {', '.join(SUITES)}", file=sys.stderr)
-        return 2
-    print(f"# Results\n\nAs printed by `python -m bench {' '.join(names)}`".rstrip() + f", on {machine()}.\n")
-    for name in names or SUITES:
-        print(f"## {name}\n\n{SUITES[name].__doc__}\n\n{SUITES[name].report()}\n", flush=True)
+class Parser(argparse.ArgumentParser):
+    """What is wrong, in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"bench: {message}\n")
+
+
+def parsed(words: Sequence[str]) -> argparse.Namespace:
+    """The command line; suites and devices that do not go together end it."""
+    parser = Parser(prog="python -m bench", description="Speed and memory, measured against the other ways to do it.")
+    parser.add_argument("--suite", action="append", metavar="NAME", help=f"{', '.join(SUITES)}; several may be given")
+    parser.add_argument("--device", default="cpu", metavar="cpu|cuda", help="cpu, or cuda for the suites that have it")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write what is printed, with all digits")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw time and memory over sizes, in place of tables")
+    parser.add_argument("--small", action="store_true", help="tiny sizes, to see within a minute that all of it runs")
+    parser.add_argument("--quiet", action="store_true", help="no lines on stderr about what is under way")
+    given = parser.parse_args(words)
+    if given.device not in ("cpu", "cuda"):
+        parser.error(f"--device is cpu or cuda, not {given.device!r}")
+    able = [name for name in KERNELS if given.device in suite_of(name).SIZES]
+    if given.plot:
+        able = [name for name in able if hasattr(suite_of(name), "curves")]
+    elif given.device == "cpu" and not given.small:
+        able += WHOLES
+    given.suite = given.suite or able
+    for name in given.suite:
+        if name not in SUITES:
+            parser.error(f"there is no suite {name!r}; there are {', '.join(SUITES)}")
+        if name not in able:
+            parser.error(f"{name} does not go with these options; {', '.join(able)} do")
+    try:
+        given.on = device(given.device)
+    except RuntimeError as error:
+        parser.error(str(error))
+    return given
+
+
+def suite_of(name: str) -> Any:
+    """The module of a suite: most want packages that the others do without."""
+    return importlib.import_module(f"bench.{name}")
+
+
+def printed(name: str, on: Device, small: bool) -> list[Part]:
+    """A suite's tables."""
+    suite = suite_of(name)
+    parts: list[Part] = suite.report(on, size_of(suite, on, small)) if name in KERNELS else suite.report()
+    print(f"## {name}\n\n{(suite.__doc__ or '').strip()}\n\n{markdown(parts)}\n", flush=True)
+    return parts
+
+
+def size_of(suite: Any, on: Device, small: bool) -> Any:
+    """What a suite measures on a device."""
+    return replace(suite.SIZES[on.name], **(suite.SMALL if small else {}))
+
+
+def drawn(name: str, on: Device, small: bool, folder: Path) -> dict[str, Any]:
+    """A suite's curves: the pictures, and what was measured."""
+    found = {}
+    for curve in suite_of(name).curves(on, size_of(suite_of(name), on, small)):
+        points = plots.drawn(curve, folder)
+        found[curve.name] = {size: timings.data() for size, timings in points.items()}
+        print(folder / f"{curve.name}.svg", flush=True)
+    return found
+
+
+def main(words: Sequence[str]) -> int:
+    given = parsed(words)
+    said: list[str] = [word for word in words if word != "--quiet"]
+    logging.basicConfig(stream=sys.stderr, format="bench %(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("bench").setLevel(logging.WARNING if given.quiet else logging.INFO)
+    where = machine(given.on)
+    if not given.plot:
+        print(f"# Results\n\nAs printed by `python -m bench {' '.join(said)}`".rstrip() + f", on {where}.\n")
+    suites: dict[str, Any] = {}
+    for name in given.suite:
+        logging.getLogger("bench").info("suite %s", name)
+        start = time.perf_counter()
+        found = drawn(name, given.on, given.small, given.plot) if given.plot else None
+        what = {"curves": found} if given.plot else {"parts": data(printed(name, given.on, given.small))}
+        suites[name] = {"seconds": time.perf_counter() - start, **what}
+        if given.json:  # after each, so that what is cut short leaves what it has
+            text = json.dumps({"command": said, "machine": where, "suites": suites}, indent=1, allow_nan=False)
+            given.json.write_text(text + "\n")
     return 0
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.measure import medians, table
+from bench.measure import medians
+from bench.report import Part, Table
 from lossmith.boosting.objective import Objective
 
 ROWS, FEW, GAMMA = 1_000_000, 2_000, 2.0
@@ -41,14 +42,14 @@ BY_HAND: dict[str, tuple[str, Callable[[Any, Any], tuple[Any, Any]]]] = {
 }
 
 
-def report() -> str:
+def report() -> list[Part]:
     """The table."""
     rows = []
     for dtype in (np.float32, np.float64):
         for name, (spec, by_hand) in BY_HAND.items():
             rows.append([name, np.dtype(dtype).name, *_measure(spec, by_hand, dtype)])
     head = ["loss", "scores", "NumPy by hand", "ours", 'ours, "exact"', "boost-loss", "ours / NumPy", "automatic"]
-    return table(head, rows)
+    return [Table(head, rows)]
 
 
 def _measure(spec: str, by_hand: Callable[[Any, Any], tuple[Any, Any]], dtype: Any) -> list[str]:

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.preprocessing import label_binarize
 
 import lossmith.compare
-from bench.measure import table
+from bench.report import Part, Table
 from lossmith.compare.call import DEMO, DEMO_TARGET, training_of
 from lossmith.compare.data.load import load
 from lossmith.compare.data.task import infer
@@ -75,7 +75,7 @@ def skorch_loop(arms: list[Arm]) -> float:
     return time.perf_counter() - start
 
 
-def report() -> str:
+def report() -> list[Part]:
     """Wall seconds of a comparison of the demo table, of the training in it, and of a plain loop over the same work."""
     arms = [*(arm for arm in known_arms() if arm.name == BASELINE), *loss_arms()]  # others train on other rows
     with tempfile.TemporaryDirectory() as folder:
@@ -97,5 +97,5 @@ def report() -> str:
         ["the same tries in a plain skorch loop", f"{loop:.1f}", f"{wall / loop:.2f}"],
     ]
     head = f"page-blocks, {len(arms)} arms x {REPEATS} repeats x {TRIES} tries = {tries} trainings, "
-    head += f"the best epoch being the {epochs:.0f}th on average\n\n"
-    return head + table(["what", "seconds", "`compare` / this"], rows)
+    head += f"the best epoch being the {epochs:.0f}th on average"
+    return [head, Table(["what", "seconds", "`compare` / this"], rows)]

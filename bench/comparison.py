@@ -16,7 +16,8 @@ from torch import Tensor
 
 import lossmith
 from bench import peers
-from bench.measure import medians, peak, table
+from bench.measure import medians, peak
+from bench.report import Part, Table
 
 PEER = "pytorch_metric_learning"
 SIZES = (256, 512)
@@ -86,9 +87,9 @@ def measure(name: str, count: int, peer: Comparison | None) -> list[str]:
     ]
 
 
-def report() -> str:
+def report() -> list[Part]:
     """The table of time and peak memory."""
     peer = theirs()
     rows = [measure(name, count, peer.get(name)) for name in OURS for count in SIZES]
     version = peers.version(PEER)
-    return table(HEADER, rows) + (f"\n\npytorch-metric-learning {version}." if version else "")
+    return [Table(HEADER, rows), *([f"pytorch-metric-learning {version}."] if version else [])]

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import lossmith.losses  # noqa: F401  (fills the registry)
-from bench.measure import medians, peak, table
+from bench.measure import medians, peak
+from bench.report import Part, Table
 from lossmith.flow.loss import Loss, registry
 
 ELEMENTS = 1_000_000
@@ -102,7 +103,7 @@ HEADER = [
 ]
 
 
-def report() -> str:
+def report() -> list[Part]:
     """The table, float32, one million elements."""
     cases = [(name, bins, momentum) for name in ("ghmc", "ghmr") for bins in BINS for momentum in (0.0, 0.75)]
-    return table(HEADER, [measure(*case) for case in cases])
+    return [Table(HEADER, [measure(*case) for case in cases])]

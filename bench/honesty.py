@@ -34,7 +34,8 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from bench.measure import machine, table
+from bench.measure import machine
+from bench.report import Part, Table, markdown
 from lossmith.compare import Comparison, compare
 from lossmith.compare.call import roles_of, task_of, training_of
 from lossmith.compare.environment import cores
@@ -262,16 +263,16 @@ def listed(names: list[str]) -> str:
     return ", ".join(names) or "nothing"
 
 
-def planted() -> str:
+def planted() -> Table:
     """A table of planted effects and what is found of them."""
-    return table(["planted effect", "shown to be better", "what it says"], [flipped(), costly(), heavy_tailed()])
+    return Table(["planted effect", "shown to be better", "what it says"], [flipped(), costly(), heavy_tailed()])
 
 
-def report(kinds: Sequence[str] = KINDS, tables: int = TABLES, model: str = "linear") -> str:
+def report(kinds: Sequence[str] = KINDS, tables: int = TABLES, model: str = "linear") -> list[Part]:
     """Two tables: noise, and planted effects."""
     head = ["kind", "noise tables", "winners", "at most 2 of 20", "told apart", "seconds per table"]
-    found = [table(head, [noise_row(kind, model, tables) for kind in kinds])] if kinds else []
-    return "\n\n".join([*found, planted()])
+    found = [Table(head, [noise_row(kind, model, tables) for kind in kinds])] if kinds else []
+    return [*found, planted()]
 
 
 def main() -> None:
@@ -281,7 +282,7 @@ def main() -> None:
     parser.add_argument("--model", choices=("linear", "mlp"), default="linear", help="of tables (linear, few epochs)")
     given = parser.parse_args()
     os.nice(10)
-    print(f"## honesty\n\n{__doc__}\n\nOn {machine()}.\n\n{report(given.kinds, given.tables, given.model)}")
+    print(f"## honesty\n\n{__doc__}\n\nOn {machine()}.\n\n{markdown(report(given.kinds, given.tables, given.model))}")
 
 
 if __name__ == "__main__":

@@ -11,31 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import lossmith.losses  # noqa: F401  (fills the registry)
-from bench.measure import medians, table
+from bench import naive
+from bench.measure import medians
+from bench.report import Part, Table
 from lossmith.flow.loss import Loss, registry
 
 Formula = Callable[[Tensor, Tensor], Tensor]
 ELEMENTS = 2_000_000
 ROWS, CLASSES = 8192, 250
-
-
-def naive_focal(z: Tensor, y: Tensor) -> Tensor:
-    logp = F.log_softmax(z, 1).gather(1, y[:, None])[:, 0]
-    return (-((1 - logp.exp()) ** 2) * logp).mean()
-
-
-def naive_poly(z: Tensor, y: Tensor) -> Tensor:
-    logp = F.log_softmax(z, 1).gather(1, y[:, None])[:, 0]
-    return (1 - logp.exp() - logp).mean()
-
-
-def naive_gce(z: Tensor, y: Tensor) -> Tensor:
-    p = z.softmax(1).gather(1, y[:, None])[:, 0]
-    return ((1 - p**0.7) / 0.7).mean()
-
-
-def naive_balanced(z: Tensor, y: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(z, y, weight=torch.where(y > 0, 0.75, 0.25))
 
 
 # What a user would write without lossmith: torch.nn's where there is one, the formula as printed where there is none.
@@ -64,10 +47,10 @@ PEERS: dict[str, Formula] = {
     "nll": nn.NLLLoss(),
     "bce": nn.BCELoss(),
     "bce_with_logits": nn.BCEWithLogitsLoss(),
-    "balanced_cross_entropy": naive_balanced,
-    "focal": naive_focal,
-    "poly": naive_poly,
-    "generalized_cross_entropy": naive_gce,
+    "balanced_cross_entropy": naive.balanced,
+    "focal": naive.focal,
+    "poly": naive.poly,
+    "generalized_cross_entropy": naive.generalized_cross_entropy,
 }
 
 
@@ -135,7 +118,7 @@ HEADER = [
 ]
 
 
-def report() -> str:
+def report() -> list[Part]:
     """The table of all losses, float32, forward and backward."""
     order = sorted(registry.values(), key=lambda cls: (cls.family, cls.name))
-    return table(HEADER, [measure(cls) for cls in order if cls.name in PEERS])
+    return [Table(HEADER, [measure(cls) for cls in order if cls.name in PEERS])]

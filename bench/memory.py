@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.measure import table
+from bench.report import Part, Table, markdown
 from lossmith.compare.data.memory import PROCESS, memory_bytes, size_text
 from lossmith.compare.data.sample import sampled
 
@@ -60,7 +60,7 @@ def read(path: str, bound: str) -> None:
     print(json.dumps([len(frame), growth, seconds, peak, sentences]))
 
 
-def report() -> str:
+def report() -> list[Part]:
     """The table of all bounds, and the sentences of the first."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.parquet"
@@ -81,7 +81,7 @@ def report() -> str:
         for bound, (kept, growth, seconds, peak, _) in zip(BOUNDS, found, strict=True)
     ]
     said = "\n".join(f"> {sentence}" for sentence in found[0][-1])
-    return f"{about}\n\n{table(HEADER, rows)}\n\nSaid of the first:\n\n{said}"
+    return [about, Table(HEADER, rows), "Said of the first:", said]
 
 
 def measured(path: Path, bound: str) -> list[Any]:
@@ -93,4 +93,4 @@ def measured(path: Path, bound: str) -> list[Any]:
 
 
 if __name__ == "__main__":
-    print(report())
+    print(markdown(report()))

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import lossmith
-from bench.measure import table
+from bench.report import Part, Table
 
 BATCHES, ROUNDS, WARM = (64, 256), 140, 20
 LOSSES = ("cross_entropy", "ghmc(momentum=0.9)", "focal(gamma=2) + poly")
@@ -81,8 +81,8 @@ def measure(spec: str, size: int, folder: Path) -> list[str]:
 HEADER = ["loss", "batch", "step, us", "loss, us", "watched, us", "recorded, us", "every", "a step pays"]
 
 
-def report() -> str:
+def report() -> list[Part]:
     """The table, one thread."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        return table(HEADER, [measure(spec, size, Path(folder)) for spec in LOSSES for size in BATCHES])
+        return [Table(HEADER, [measure(spec, size, Path(folder)) for spec in LOSSES for size in BATCHES])]

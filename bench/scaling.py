@@ -11,7 +11,7 @@ import heapq
 import tempfile
 from collections.abc import Sequence
 
-from bench.measure import table
+from bench.report import Part, Table, markdown
 from lossmith.compare import compare
 from lossmith.compare.call import DEMO, DEMO_TARGET
 from lossmith.compare.session import Comparison
@@ -53,7 +53,7 @@ def durations(comparison: Comparison) -> list[float]:
     return [record["time"]["total_seconds"] for record in comparison.results["records"]]
 
 
-def report() -> str:
+def report() -> list[Part]:
     """Simulated, ideal and measured wall times."""
     short = held(1, 1)
     around = wall(short) - sum(durations(short))
@@ -75,8 +75,8 @@ def report() -> str:
             ]
         )
     about = f"{len(runs)} runs of {min(runs):.2f} to {max(runs):.2f} s, {around:.1f} s around them."
-    return f"{about}\n\n{table(HEADER, rows)}"
+    return [about, Table(HEADER, rows)]
 
 
 if __name__ == "__main__":
-    print(report())
+    print(markdown(report()))

@@ -34,7 +34,8 @@ from typing import Any
 import pandas as pd
 from sklearn.datasets import load_breast_cancer
 
-from bench.measure import medians, table
+from bench.measure import medians
+from bench.report import Part, Table
 from lossmith.compare.call import DEMO, DEMO_TARGET
 from lossmith.compare.remedies.arms import TRIES
 from lossmith.compare.settings import MODELS
@@ -212,7 +213,7 @@ def measure(case: Case) -> list[list[str]]:
     ]
 
 
-def report() -> str:
+def report() -> list[Part]:
     """The table, and whether balancr was there."""
     about = f"Medians of {ROUNDS} rounds." + ("" if shutil.which("balancr") else " balancr is not installed.")
-    return f"{about}\n\n{table(HEADER, [row for case in CASES for row in measure(case)])}"
+    return [about, Table(HEADER, [row for case in CASES for row in measure(case)])]

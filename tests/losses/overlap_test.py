@@ -14,6 +14,7 @@ from torch import Tensor
 import lossmith
 from lossmith.errors import DomainError, DtypeError, LossmithError, ParameterError, ShapeError
 from lossmith.flow.loss import Loss, registry
+from lossmith.kernels import eager
 from lossmith.losses.overlap.family import OverlapLoss
 from lossmith.losses.overlap.lovasz import extension
 from tests.losses.oracle import FLOOR, RTOL, SIZES, exact, mp, shipped
@@ -190,6 +191,14 @@ def test_value_and_every_slope_at_the_edges(name: str, link: str, dtype: torch.d
     """The gradient keeps its digits where p rounds to 0 or 1: what a confident mistake needs, and others lose."""
     for seed, options in product(range(12), OPTIONS.get(name, [{}])):
         compare(name, options, *draw(link, seed, dtype, 1e4), link)
+
+
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+def test_the_plain_expression_keeps_its_digits_too(link: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What function transforms and second derivatives see, where eager mode has a kernel."""
+    monkeypatch.setattr(eager, "fits", lambda *tensors: False)
+    for seed in range(12):
+        compare("dice", {}, *draw(link, seed, torch.float32, 1e4), link)
 
 
 def test_the_form_for_compilers_keeps_its_digits_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -619,6 +628,95 @@ def test_lovasz_of_nothing_is_a_zero_with_a_zero_gradient(link: str, per: str) -
     assert value.shape == ()
     assert value.item() == 0
     assert (torch.autograd.grad(value, z)[0] == 0).all()
+
+
+# In blocks and plainly -----------------------------------------------------------------------------------------------
+OPTIONS_OF_COUNTS: list[dict[str, Any]] = [
+    {"per": "sample"},
+    {"per": "batch", "include_background": False},
+    {"per": "sample", "include_background": False, "weight": [0.5, 2.0, 1.0], "normalizer": "count"},
+    {"per": "sample", "smooth": 0, "reduction": "none", "ignore_index": 2},
+    {"per": "batch", "smooth": 0, "reduction": "sum", "ignore_index": 1},
+]
+GIVEN: list[tuple[str, ...]] = [(), ("mask",), ("pixels",), ("samples",), ("mask", "samples"), ("mask", "pixels")]
+
+
+def spoilt(link: str, given: tuple[str, ...]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Logits, a target, and what is given beside them; NaN where nothing is to be seen."""
+    z, y = scores(4, 3, 9), classes(4, 9) if link == "softmax" else classes(4, 3, 9, count=2).double()
+    more: dict[str, Tensor] = {}
+    hidden = torch.zeros(y.shape, dtype=torch.bool)
+    if "mask" in given:
+        more["mask"] = classes(*y.shape, count=4, seed=3) > 0
+        hidden |= ~more["mask"]
+    if "pixels" in given:
+        more["sample_weight"] = classes(*y.shape, count=3, seed=4).double() / 2
+        hidden |= more["sample_weight"] == 0
+    if "samples" in given:
+        more["sample_weight"] = torch.tensor([1.5, 0.0, 2.0, 0.5], dtype=torch.float64)
+        hidden[1] = True
+    return torch.where(hidden if link == "sigmoid" else hidden[:, None], math.nan, z), y, more
+
+
+@pytest.mark.parametrize("given", GIVEN, ids="-".join)
+@pytest.mark.parametrize("options", OPTIONS_OF_COUNTS, ids=str)
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("name", ["dice", "dice(squared=True)", "tversky", "generalized_dice"])
+def test_in_blocks_and_plainly(
+    name: str, link: str, options: dict[str, Any], given: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z, y, more = spoilt(link, given)
+    base = lossmith.create(name)
+    if base.pools_classes:
+        options = {key: value for key, value in options.items() if key != "weight"}
+    loss = type(base)(**{**base.options(), **options, "link": link})
+    results = []
+    for fits in (eager.fits, lambda *tensors: False):
+        monkeypatch.setattr(eager, "fits", fits)
+        leaf = z.clone().requires_grad_()
+        value = loss(leaf, y, **more)
+        upstream = torch.rand(value.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+        results.append((value, *torch.autograd.grad(value, leaf, upstream)))
+    for ours, plain in zip(*results, strict=True):
+        assert ours.isfinite().all()
+        torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
+
+
+def test_targets_and_weights_that_are_learnt_have_a_gradient() -> None:
+    z, t, weight = scores(2, 3, 5), scores(2, 3, 5, seed=1).softmax(1), torch.rand(2, 5, dtype=torch.float64)
+    loss = lossmith.DiceLoss()
+    assert torch.autograd.gradcheck(lambda w: loss(z, classes(2, 5), sample_weight=w), weight.requires_grad_())
+    z, t = z.requires_grad_(), t.requires_grad_()
+    assert all(x.abs().sum() > 0 for x in torch.autograd.grad(loss(z, t), (z, t)))
+
+
+def test_class_indices_of_any_width_and_logits_of_any_precision() -> None:
+    z, y = scores(2, 3, 8), classes(2, 8)
+    loss = lossmith.DiceLoss(ignore_index=2)
+    want = loss(z, y)
+    for dtype in (torch.uint8, torch.int16, torch.int32):
+        assert torch.equal(loss(z, y.to(dtype)), want)
+    for dtype in (torch.bfloat16, torch.float16):
+        half, wide = z.to(dtype).requires_grad_(), z.to(dtype).float().requires_grad_()
+        one, other = loss(half, y), loss(wide, y)
+        assert one.dtype == torch.float32
+        assert torch.equal(one, other)
+        assert torch.equal(torch.autograd.grad(one, half)[0], torch.autograd.grad(other, wide)[0].to(dtype))
+
+
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+def test_transforms_see_the_same_loss(link: str) -> None:
+    """vmap, and a Hessian, against the kernel one by one and its second derivative."""
+    z = scores(3, 2, 3, 4)
+    y = classes(3, 2, 4) if link == "softmax" else classes(3, 2, 3, 4, count=2).double()
+    loss = lossmith.TverskyLoss(link=link)
+    each = torch.stack([loss(a, b) for a, b in zip(z, y, strict=True)])
+    torch.testing.assert_close(torch.vmap(loss)(z, y), each)
+    hessian = torch.func.jacrev(torch.func.jacrev(loss))(z[0], y[0])
+    leaf = z[0].clone().requires_grad_()
+    (slope,) = torch.autograd.grad(loss(leaf, y[0]), leaf, create_graph=True)
+    rows = [torch.autograd.grad(x, leaf, retain_graph=True)[0] for x in slope.flatten()]
+    torch.testing.assert_close(torch.stack(rows).view(hessian.shape), hessian)
 
 
 # Sums over micro-batches ---------------------------------------------------------------------------------------------

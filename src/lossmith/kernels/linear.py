@@ -149,7 +149,7 @@ def _in_blocks(value: Value, z: Tensor, rows: slice, layer: Layer, costs: Tensor
         if upstream is not None:
             if start == 0 and others(cost, x):
                 raise ParameterError(
-                    "linear: the loss has learnt numbers of its own, and there are gradients by hidden, weight and bias "
+                    "linear: the loss learns numbers of its own, and there are gradients by hidden, weight and bias "
                     "alone; call it on torch.nn.functional.linear(hidden, weight, bias)"
                 )
             (gradient,) = torch.autograd.grad(cost, x, upstream[at].to(cost), materialize_grads=True)

@@ -5,7 +5,7 @@ With the probability p of a class and its share t of the target at each pixel, `
 """
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,9 +16,11 @@ from lossmith.flow.domain import Classes, Domain, Interval
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import integer_or_none, param, weights_or_none
 from lossmith.flow.partial import Partial, divide
-from lossmith.flow.units import Units
+from lossmith.flow.units import Units, at_least_float32
+from lossmith.kernels import eager, overlap
 from lossmith.losses.likelihood.family import arranged, labels
 from lossmith.losses.link import BINARY, DOMAINS, ENOUGH, LINKS, Link, warn_of_probabilities
+from lossmith.losses.overlap.counts import probability, soft_counts
 
 
 class RegionLoss(Loss, family="overlap"):
@@ -60,6 +62,7 @@ class RegionLoss(Loss, family="overlap"):
     )
 
     unit = "sample"
+    narrow: ClassVar[bool] = False  # whether logits beside class indices stay in half precision until they are counted
 
     def validate(self) -> None:
         super().validate()
@@ -69,7 +72,7 @@ class RegionLoss(Loss, family="overlap"):
 
     def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
         owner, over_classes = type(self).__name__, self.link not in BINARY
-        inputs, target, units = arranged(owner, input, target, over_classes=over_classes)
+        inputs, target, units = arranged(owner, input, target, over_classes=over_classes, narrow=self.narrow)
         shape = list(inputs[0].shape)
         if self.per == "sample" and len(shape) < 3:
             raise ShapeError(
@@ -98,30 +101,30 @@ class RegionLoss(Loss, family="overlap"):
         super().check(inputs, target, units)
         warn_of_probabilities(self, inputs[0], units.axis, enough=ENOUGH)
 
-    def classwise(self, x: Tensor, target: Tensor, units: Units) -> tuple[Tensor, Tensor, Tensor | None]:
+    def laid_out(self, x: Tensor, target: Tensor, units: Units) -> tuple[Tensor, Tensor, Tensor | None]:
         """`x` and target as [N, C, *], and the weight of each pixel, [N, 1, *] or [N, C, *] (None: all weigh 1)."""
-        weight = units.weight
-        ops = ops_of(x)
+        weight, ops = units.weight, ops_of(x)
         if len(x.shape) == 1:
             x, target, weight = x[:, None], target[:, None], None if weight is None else weight[:, None]
         if units.axis is not None:
             weight = None if weight is None else ops.expand_dims(weight, 1)
             if len(target.shape) < len(x.shape):
                 target = ops.one_hot(ops.expand_dims(target, 1), x, 1)
-        if not self.include_background:
-            x, target = x[:, 1:], target[:, 1:]
-            weight = weight if weight is None or weight.shape[1] == 1 else weight[:, 1:]
         return x, ops.cast(target, x), weight
+
+    def classwise(self, x: Tensor, target: Tensor, units: Units) -> tuple[Tensor, Tensor, Tensor | None]:
+        """As `laid_out`, of the classes that have a value."""
+        x, target, weight = self.laid_out(x, target, units)
+        if self.include_background:
+            return x, target, weight
+        return x[:, 1:], target[:, 1:], weight if weight is None or weight.shape[1] == 1 else weight[:, 1:]
 
     def values(
         self, input: Input, target: Tensor | None, mask: Tensor | None = None, sample_weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         inputs, ready, units = self.admit(input, target, mask, sample_weight)
-        weight = units.weight
         of_samples = sample_weight is not None and len(sample_weight.shape) == 1 and self.per == "sample"
-        if weight is None or of_samples:
-            weight = None if units.keep is None else ops_of(units.keep).cast(units.keep, inputs[0])
-        value, seen = self.evaluate(inputs, ready, replace(units, weight=weight))
+        value, seen = self.evaluate(inputs, ready, inside(units, inputs[0], of_samples))
         assert seen is not None
         return self.weighed(value, seen, sample_weight if of_samples else None)
 
@@ -163,6 +166,7 @@ class OverlapLoss(RegionLoss, family="overlap"):
         "costs and has a gradient",
     )
 
+    narrow = True
     squared = False  # whether fp and fn are counts of squared errors; a parameter of DiceLoss
     pools_classes = False  # whether the formula makes one value, [N, 1], of all classes
 
@@ -186,25 +190,26 @@ class OverlapLoss(RegionLoss, family="overlap"):
                 counts = counts.all_reduce(self.process_group)
         return self.of_counts(counts)
 
+    def conceal(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, ...]:
+        return inputs if self.link in overlap.LINKS else super().conceal(inputs, target, units)  # `counts` does it
+
     def counts(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> Partial:
         """tp, fp and fn of every sample and class, [3, N, C], and the weight of the pixels that were seen, [N, C]."""
-        p, ops = probability(self.link, inputs[0]), ops_of(inputs[0])
-        p, t, v = self.classwise(p, target, units)
-        pixels = tuple(range(2, len(p.shape)))
+        (x,), weight, hidden = inputs, units.weight, units.keep if self.link in overlap.LINKS else None
 
-        def total(x: Tensor) -> Tensor:
-            return ops.sum(x, pixels) if pixels else x  # over no axes would be over all
+        def plainly(x: Tensor) -> tuple[Tensor, Tensor]:
+            x = at_least_float32(x)
+            x = x if hidden is None else units.hide(x, hidden, self.legal_input())
+            return soft_counts(*self.laid_out(probability(self.link, x), target, units), self.squared)
 
-        seen = ops.count(p, pixels) if v is None else ops.count(p, pixels) * 0 + total(v)
-        own = p if v is None else v * p
-        if self.squared:
-            miss = (p - t) ** 2 if v is None else v * (p - t) ** 2
-            missed = total(miss * t)
-            return Partial(ops.stack([total(own * t), total(miss) - missed, missed]), seen)
-        found = total(own * t)
-        rest = ops.stack([total(own), total(t if v is None else v * t)]) - found
-        rest = rest + ops.stop_gradient(ops.at_least(-rest, 0.0))  # rounding leaves no negative count, and a gradient
-        return Partial(ops.concatenate([found[None], rest]), seen)
+        given = [each for each in (x, target, weight) if each is not None]
+        learnt = any(getattr(each, "requires_grad", False) for each in given[1:])
+        if self.link in overlap.LINKS and len(x.shape) > 2 and not learnt and eager.fits(*given):
+            found = overlap.counts(x, target, self.link, plainly, squared=self.squared, weight=weight, keep=hidden)
+        else:
+            found = plainly(x)
+        total, seen = found
+        return Partial(total, seen) if self.include_background else Partial(total[:, :, 1:], seen[:, 1:])
 
     def of_counts(self, counts: Partial) -> tuple[Tensor, Tensor]:
         """The formula, and which of its values had any pixel to see."""
@@ -225,10 +230,7 @@ class OverlapLoss(RegionLoss, family="overlap"):
         if self.per == "sample":
             return super().partial(input, target, mask=mask, sample_weight=sample_weight)
         inputs, ready, units = self.admit(input, target, mask, sample_weight)
-        if units.weight is None and units.keep is not None:
-            units = replace(units, weight=ops_of(units.keep).cast(units.keep, inputs[0]))
-        counts = self.counts(inputs, ready, units)
-        return pooled(counts)
+        return pooled(self.counts(inputs, ready, inside(units, inputs[0])))
 
     def reduce(self, partial: Partial, *, num_items: float | Tensor | None = None) -> Tensor:
         if self.per == "sample" or num_items is not None:
@@ -242,47 +244,18 @@ class OverlapLoss(RegionLoss, family="overlap"):
         return divide(ops.sum(value), self.normalizer if isinstance(self.normalizer, float) else ops.sum(share))
 
 
+def inside(units: Units, x: Tensor, of_samples: bool = False) -> Units:
+    """The units as the sums see them: all that is not shown is masked, and the weights are those of pixels alone."""
+    weight = None if of_samples else units.weight
+    if weight is None and units.keep is not None:
+        weight = at_least_float32(ops_of(x).cast(units.keep, x))
+    return replace(units, keep=units.shown, weight=weight)
+
+
 def pooled(counts: Partial) -> Partial:
     """The counts of all samples together."""
     ops = ops_of(counts.weight)
     return Partial(ops.sum(counts.total, 1), ops.sum(counts.weight, 0))
-
-
-class _Centred(torch.autograd.Function):
-    """The probabilities p themselves; their gradient comes back less that of the class above 1/2, if there is one."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(p: Tensor) -> Tensor:
-        return p.view_as(p)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:
-        (p,) = ctx.saved_tensors
-        return g - p.round().mul_(g).sum(1, keepdim=True)
-
-
-def probability(link: str, x: Tensor) -> Tensor:
-    """The probability of every class along axis 1, or of every label, with a gradient that keeps its digits.
-
-    The gradient ``p_k (g_k - sum_j g_j p_j)`` of softmax loses that of a p that rounds to 1 in the difference, and with
-    it every confident mistake. Only differences of the g count, so the g of the class above 1/2 is subtracted first.
-    The same comes of adding ``1 - sum p``, which is 0, to the p of that class: so written a compiler fuses it.
-    """
-    ops = ops_of(x)
-    if link == "sigmoid":
-        return ops.exp(ops.logsigmoid(x))
-    if link != "softmax":
-        return ops.exp(x) if link == "log_prob" else x
-    p = ops.softmax(x, 1)
-    if isinstance(p, Tensor) and not torch.compiler.is_compiling():
-        return _Centred.apply(p)  # type: ignore[no-untyped-call]
-    return p + ops.round(ops.stop_gradient(p)) * (1 - ops.sum(p, 1, keepdims=True))
 
 
 def pictures(link: str, generator: torch.Generator, samples: int) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,8 @@ from lossmith.flow.parameter import param
 from lossmith.flow.units import Units
 from lossmith.losses.link import BINARY
 from lossmith.losses.margin import positive_part
-from lossmith.losses.overlap.family import RegionLoss, pictures, probability
+from lossmith.losses.overlap.counts import probability
+from lossmith.losses.overlap.family import RegionLoss, pictures
 
 
 @dataclass(frozen=True)
