@@ -27,9 +27,9 @@ def plain(x: Any) -> bool:
     return not torch._C._functorch.is_functorch_wrapped_tensor(x)
 
 
-def fits(*tensors: Any) -> bool:
-    """Whether all are plain tensors in main memory, and no function transform or forward mode is under way."""
-    if not all(plain(x) and x.device.type == "cpu" for x in tensors):
+def fits(*tensors: Any, device: str = "cpu") -> bool:
+    """Whether all are plain tensors on such a device, and no function transform or forward mode is under way."""
+    if not all(plain(x) and x.device.type == device for x in tensors):
         return False
     return not torch._C._are_functorch_transforms_active() and forward_ad._current_level < 0
 

@@ -48,7 +48,7 @@ def rows(
     def again(view: Tensor) -> list[Tensor]:
         return [x.reshape(flat) for x in reference(view.reshape(z.shape)) if x is not None]
 
-    found = _Rows.apply(  # type: ignore[no-untyped-call]
+    found = (_InBlocks if z.device.type == "cpu" else _OnDevice).apply(  # type: ignore[no-untyped-call]
         z.reshape(flat[0], z.shape[axis], *flat[1:]),
         None if index is None else index.reshape(flat),
         None if keep is None else keep.reshape(flat),
@@ -59,8 +59,51 @@ def rows(
     return Rows(lse=given[0]) if index is None else Rows(*given)
 
 
-class _Rows(torch.autograd.Function):
-    """Of logits [N, C] or [N, C, S] what is wanted of each row, [N] or [N, S]."""
+def fits(z: Tensor, *beside: Tensor) -> bool:
+    """Whether there is a kernel for these tensors, in this mode."""
+    if not eager.fits(z, *beside, device=z.device.type):
+        return False
+    return z.device.type == "cpu" or (z.device.type == "cuda" and _triton().available())
+
+
+def _triton() -> Any:
+    from lossmith.kernels import rows_triton  # imports Triton, for which there is a reason on a GPU alone
+
+    return rows_triton
+
+
+class _OnDevice(torch.autograd.Function):
+    """Of logits [N, C] or [N, C, S] what is wanted of each row, [N] or [N, S], by Triton's kernels."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, z: Tensor, index: Tensor | None, keep: Tensor | None, mean: bool, again: Callable[..., Any]
+    ) -> tuple[Tensor, ...]:
+        ctx.again, ctx.mean = again, mean
+        saved = _triton().forward(*(_with_sites(x, z) for x in (z, index, keep)), mean)
+        ctx.save_for_backward(z, index, keep, *saved)
+        wanted = (saved.lse,) if index is None else (saved.logp, saved.mean_logp) if mean else (saved.logp,)
+        return tuple(x.reshape(z[:, 0].shape) for x in wanted)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        z, index, keep, *saved = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient will itself be differentiated
+            (dz,) = torch.autograd.grad(ctx.again(z), z, grads, create_graph=True)
+            return dz, None, None, None, None
+        by = (None, None, *grads) if index is None else (*grads, None) if ctx.mean else (*grads, None, None)
+        kernels, (cube, *beside) = _triton(), (_with_sites(x, z) for x in (z, index, keep))
+        dz = kernels.backward(cube, *beside, kernels.Saved(*saved), *(_with_sites(g, z) for g in by))
+        return dz.reshape(z.shape), None, None, None, None
+
+
+def _with_sites(x: Tensor | None, z: Tensor) -> Tensor | None:
+    """Logits [N, C, S], or numbers per row [N, S], of those of a table `z` too."""
+    return x if x is None or z.dim() == 3 else x.unsqueeze(-1)
+
+
+class _InBlocks(torch.autograd.Function):
+    """Of logits [N, C] or [N, C, S] what is wanted of each row, [N] or [N, S], block by block."""
 
     @staticmethod
     def forward(

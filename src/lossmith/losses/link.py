@@ -13,8 +13,8 @@ from torch import Tensor
 from lossmith.arrays import ops_of
 from lossmith.flow.domain import Domain, Interval, may_look
 from lossmith.flow.units import at_least_float32
-from lossmith.kernels import eager, sharded
-from lossmith.kernels.rows import Rows, rows
+from lossmith.kernels import sharded
+from lossmith.kernels.rows import Rows, fits, rows
 
 Link = Literal["softmax", "sigmoid", "log_prob", "prob", "binary_prob"]
 LINKS: tuple[str, ...] = get_args(Link)
@@ -77,7 +77,7 @@ def target_rows(
         log_all = ops.squeeze(ops.log(rest + ops.exp(own)), axis)
         return Rows(ops.squeeze(logp, axis), ops.sum(z, axis) / z.shape[axis] - log_all)
 
-    return rows(z, index, axis, plainly, keep=keep, mean=mean) if eager.fits(z, index) else plainly(z)
+    return rows(z, index, axis, plainly, keep=keep, mean=mean) if fits(z, index) else plainly(z)
 
 
 def log_partition(z: Tensor, axis: int, *, keep: Tensor | None = None, shard: sharded.Shard | None = None) -> Tensor:
@@ -89,7 +89,7 @@ def log_partition(z: Tensor, axis: int, *, keep: Tensor | None = None, shard: sh
     if shard is not None:
         found = sharded.rows(z, None, shard, keep=keep)
     else:
-        found = rows(z, None, axis, plainly, keep=keep) if eager.fits(z) else plainly(z)
+        found = rows(z, None, axis, plainly, keep=keep) if fits(z) else plainly(z)
     assert found.lse is not None
     return found.lse
 
