@@ -91,6 +91,8 @@ def ways(size: Size, classes: int, given: Inputs, target: Tensor) -> list[Way]:
         floor = {BYTES: moved, OPERATIONS: products * width}
         found.append(Way(case, f"{classes:,} classes", build, floor, same=False))
 
+    if classes <= size.full:
+        add("full softmax (torch)", lambda: step(full_softmax, given, target), 3 * weight.nbytes, classes)
     for cls in LOSSES:
         add(f"{cls.name}, sparse gradient", sampled(cls, size, classes, given, target, True), touched, size.sampled)
         if classes <= size.dense:
@@ -101,8 +103,6 @@ def ways(size: Size, classes: int, given: Inputs, target: Tensor) -> list[Way]:
         moved = sum(x.nbytes for x in layer.parameters())
         for case, ours in (("adaptive_log_softmax", True), ("adaptive softmax (torch)", False)):
             add(case, adaptive(ours, size, classes, hidden, target), moved, min(size.cutoffs))
-    if classes <= size.full:
-        add("full softmax (torch)", lambda: step(full_softmax, given, target), 3 * weight.nbytes, classes)
     return found
 
 
@@ -114,7 +114,6 @@ def report(on: Device, size: Size) -> list[Part]:
         given = tuple(torch.randn(n, generator=generator).mul_(0.1).requires_grad_() for n in shapes)
         zipf = lossmith.NCELoss(num_sampled=size.rows, seed=0)
         found += ways(size, classes, given, zipf.draw(classes))
-    found.sort(key=lambda way: way.case)
     products = gemms(torch.randn(size.rows, size.features), torch.randn(size.sampled, size.features))
     yardsticks = {BYTES: adding(4 * size.dense * size.features, on), OPERATIONS: products}
     return [measured(found, yardsticks, on)]

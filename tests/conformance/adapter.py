@@ -244,6 +244,10 @@ class LossmithAdapter:
             infeasible="zero" if zero_infinity else "inf",
         )
 
+    def k_fused_linear_ce(self, reduction: str = "mean", ignore_index: int = -100) -> Any:
+        loss = lossmith.CrossEntropyLoss(reduction=reduction, ignore_index=ignore_index)
+        return lambda x, y: loss.linear(*x[:2], y, *x[2:])
+
     def k_gan_g_ns(self) -> Loss:
         return lossmith.NonSaturatingGANLoss(player="generator")
 

@@ -37,11 +37,17 @@ def settled(owner: str, hidden: Tensor, weight: Tensor, bias: Tensor | None, *, 
         raise ShapeError(f"{owner}: bias must be [V], {list(weight.shape[:1])}; it is {list(bias.shape)}")
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
-        return hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+        hidden, weight = _lowered(hidden, dtype), _lowered(weight, dtype)
+        return hidden, weight, None if bias is None else _lowered(bias, dtype)
     if len({x.dtype for x in tensors.values()}) > 1:
         kinds = ", ".join(f"{name} {str(x.dtype)[6:]}" for name, x in tensors.items())
         raise DtypeError(f"{owner}: hidden, weight and bias must be of one dtype; they are {kinds}")
     return hidden, weight, bias
+
+
+def _lowered(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """In the dtype of autocast, which leaves float64 alone."""
+    return x if x.dtype == torch.float64 else x.to(dtype)
 
 
 def _whole(x: Any) -> Tensor:

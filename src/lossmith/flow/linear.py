@@ -195,9 +195,14 @@ class _Term:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Everything that is settled before the first product; `rows` are those to look at, None for all."""
+    """Everything that is settled before the first product; `rows` are those to look at, None for all.
+
+    What all terms are multiplied by, `scale`, waits until their sum is known: in float16 the gradients of a mean over
+    many rows would vanish before a scaled loss could lift them.
+    """
 
     terms: list[_Term]
+    scale: Any
     shape: torch.Size
     hidden: Tensor
     layer: kernel.Layer
@@ -215,7 +220,7 @@ class _Plan:
             if self.rows is not None:
                 found = found.new_zeros(math.prod(self.shape)).index_copy(0, self.rows, found)
             return found.reshape(self.shape)
-        own = kernel.total(self.value, self.hidden, self.layer)
+        own = kernel.total(self.value, self.hidden, self.layer) * self.scale
         if one.process_group is None:
             return own
         everyone = own.detach().clone()
@@ -239,9 +244,10 @@ def _plan(
     for term in found:
         term.check(slice(None) if rows is None else rows)
     like = hidden.new_zeros(len(hidden), dtype=torch.promote_types(hidden.dtype, torch.float32))
-    found = [replace(term, factor=term.factor * _scale(term, rows, like, given.num_items)) for term in found]
+    scales = [_scale(term, rows, like, given.num_items) for term in found]
+    found = [replace(t, factor=t.factor * (scale / scales[0])) for t, scale in zip(found, scales, strict=True)]
     hidden, most = (hidden, None) if shard is None else (sharded.shared(hidden, shard), max(shard.sizes))
-    return _Plan(found, shape, hidden, kernel.Layer(weight, bias, given.bend(owner), most), rows)
+    return _Plan(found, scales[0], shape, hidden, kernel.Layer(weight, bias, given.bend(owner), most), rows)
 
 
 def _term(loss: Any, factor: float, hidden: Tensor, target: Any, classes: int, given: _Given) -> _Term:
@@ -256,11 +262,13 @@ def _term(loss: Any, factor: float, hidden: Tensor, target: Any, classes: int, g
     standin = hidden.new_zeros((), dtype=torch.promote_types(hidden.dtype, torch.float32))
     standin = standin.expand(math.prod(shape), classes)  # logits that take no memory, to settle the shapes by
     ready: Any
+    if isinstance(target, tuple) and getattr(loss, "target_link", "prob") != "prob":
+        raise ParameterError(f'{owner}: the likeliest classes go with probabilities, target_link="prob"; {INSTEAD}')
     if isinstance(target, tuple):
         ready, units = _likeliest(owner, target, shape, standin), Units(standin.shape[:1], 1, classes)
     else:
         _, ready, units = loss.arrange(standin, _in_rows(owner, target, shape, classes))
-    keep, weight = _shown(owner, loss, shape, ready, given)
+    keep, weight = _shown(owner, loss, shape, ready, given, standin[:, 0].reshape(shape))
     if keep is not None and torch.is_tensor(ready):
         ready = units.hide(ready, keep, loss.legal_target(ready, units))
     return _Term(loss, factor, ready, replace(units, keep=keep, weight=weight))
@@ -283,6 +291,8 @@ def _in_rows(owner: str, target: Tensor, shape: torch.Size, classes: int) -> Ten
 
 
 def _likeliest(owner: str, target: tuple[Tensor, ...], shape: torch.Size, like: Tensor) -> _Likeliest:
+    if len(target) != 2:
+        raise ShapeError(f"{owner}: a target of the likeliest classes is a pair, not {len(target)} tensors")
     index, share = (one_tensor(owner, x, "target") for x in target)
     same = index.shape == share.shape and index.dim() > 0 and index.shape[:-1] == shape
     if not same or index.is_floating_point() or not share.is_floating_point():
@@ -295,16 +305,14 @@ def _likeliest(owner: str, target: tuple[Tensor, ...], shape: torch.Size, like: 
 
 
 def _shown(
-    owner: str, loss: "Loss", shape: torch.Size, ready: Any, given: _Given
+    owner: str, loss: "Loss", shape: torch.Size, ready: Any, given: _Given, like: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
     """Which rows count and how much, [N] each, from what was given of shape [*]."""
     units, weight = Units(shape), given.sample_weight
     indices = torch.is_tensor(ready) and ready.dim() == 1
-    keep = kept(
-        owner, units, ready.reshape(shape) if indices else torch.empty(*shape, 1), loss.ignore_index, given.mask
-    )
+    target = ready.reshape(shape) if indices else like.unsqueeze(-1)  # probabilities have no index to ignore
+    keep = kept(owner, units, target, loss.ignore_index, given.mask)
     if weight is not None:
-        like = torch.empty(0, device=getattr(weight, "device", None))
         weight = sample_weights(owner, units, weight, keep, like).reshape(-1)
     return None if keep is None else keep.reshape(-1), weight
 

@@ -235,9 +235,10 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     ) -> tuple[Tensor, Tensor | None]:
         """`evaluate`, by blocks of units where that is quicker: each value depends on its own unit alone."""
         x, beside = inputs[0], [t for t in (target, units.weight) if t is not None]
-        large = self.blocked(target) and len(inputs) == 1 and len(units.shape) > 0 and isinstance(x, Tensor)
-        learnt = any(t.requires_grad for t in beside) or (torch.is_grad_enabled() and not x.requires_grad)
-        if not (large and eager.fits(x, *beside) and x.numel() >= WORTH) or learnt:
+        several = self.blocked(target) and len(inputs) == 1 and len(units.shape) > 0 and isinstance(x, Tensor)
+        if not (several and x.numel() >= WORTH and eager.fits(x, *beside)):
+            return self.evaluate(inputs, target, units)
+        if any(t.requires_grad for t in beside) or (torch.is_grad_enabled() and not x.requires_grad):  # or it is learnt
             return self.evaluate(inputs, target, units)
 
         def block(x: Tensor, rows: slice) -> tuple[Tensor, Tensor | None]:

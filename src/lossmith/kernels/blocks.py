@@ -28,14 +28,14 @@ def by_blocks(evaluate: Evaluate, x: Tensor, count: int) -> tuple[Tensor, Tensor
     Raises `LearntError` where the values depend on another tensor that wants a gradient.
     """
     weights: list[Tensor] = []
-    value: Tensor = _Blocks.apply(evaluate, x, count, weights)  # type: ignore[no-untyped-call]
+    wanted = x.requires_grad and torch.is_grad_enabled()
+    value: Tensor = _Blocks.apply(evaluate, x, count, wanted, weights)  # type: ignore[no-untyped-call]
     return value, torch.cat(weights) if weights else None
 
 
 class _Blocks(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, evaluate: Evaluate, x: Tensor, count: int, weights: list[Tensor]) -> Tensor:
-        wanted = ctx.needs_input_grad[1]
+    def forward(ctx: Any, evaluate: Evaluate, x: Tensor, count: int, wanted: bool, weights: list[Tensor]) -> Tensor:
         ctx.evaluate, ctx.count = evaluate, count
         ctx.save_for_backward(x)
         ctx.slope, value = _pass(evaluate, x, count, wanted, weights)
@@ -44,15 +44,14 @@ class _Blocks(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
         (x,) = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient will itself be differentiated
-            value = ctx.evaluate(x, slice(0, ctx.count))[0]
-            (found,) = torch.autograd.grad(value, x, upstream, create_graph=True, materialize_grads=True)
-            return None, found, None, None
+        if not eager.once(upstream):
+            whole = slice(0, ctx.count)
+            return None, eager.again(lambda x: ctx.evaluate(x, whole)[0], x, (upstream,)), None, None, None
         slope, ctx.slope = ctx.slope, None  # taken: a second backward computes it anew
         if slope is None:
             slope = _pass(ctx.evaluate, x, ctx.count, True, [])[0]
         behind = x.dim() - upstream.dim()
-        return None, slope.mul_(upstream if not behind else upstream.unsqueeze(1)), None, None
+        return None, slope.mul_(upstream if not behind else upstream.unsqueeze(1)), None, None, None
 
 
 def _pass(

@@ -7,6 +7,7 @@ transforms need the plain expression.
 
 import ctypes
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ def plain(x: Any) -> bool:
         return False
     if torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state() is not None:
         return False
-    return not torch._C._functorch.is_functorch_wrapped_tensor(x)
+    return not (torch._C._functorch.is_functorch_wrapped_tensor(x) or torch._C._functorch.is_legacy_batchedtensor(x))
 
 
 def fits(*tensors: Any, device: str = "cpu") -> bool:
@@ -32,6 +33,20 @@ def fits(*tensors: Any, device: str = "cpu") -> bool:
     if not all(plain(x) and x.device.type == device for x in tensors):
         return False
     return not torch._C._are_functorch_transforms_active() and forward_ad._current_level < 0
+
+
+def once(*grads: Tensor) -> bool:
+    """In a backward pass, whether it is a plain one: the gradient is not differentiated again, nor one of a batch."""
+    return not torch.is_grad_enabled() and all(plain(g) for g in grads)
+
+
+def again(compute: Callable[[Tensor], Any], x: Tensor, grads: tuple[Tensor, ...]) -> Tensor:
+    """The gradient by `x` of what `compute` makes of it by differentiable operations."""
+    differentiated = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = x if differentiated else x.detach().requires_grad_()
+        found = torch.autograd.grad(compute(x), x, grads, create_graph=differentiated, materialize_grads=True)
+    return found[0]
 
 
 def fresh(like: Tensor, shape: tuple[int, ...] | None = None, dtype: torch.dtype | None = None) -> Tensor:

@@ -30,6 +30,7 @@ class Rows(NamedTuple):
 
 
 Reference = Callable[[Tensor], Rows]
+Again = Callable[[Tensor], list[Tensor]]
 
 
 def rows(
@@ -53,6 +54,7 @@ def rows(
         None if index is None else index.reshape(flat),
         None if keep is None else keep.reshape(flat),
         mean,
+        z.requires_grad and torch.is_grad_enabled(),
         again,
     )
     given = [x.reshape(shape) for x in found]
@@ -77,24 +79,23 @@ class _OnDevice(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, index: Tensor | None, keep: Tensor | None, mean: bool, again: Callable[..., Any]
+        ctx: Any, z: Tensor, index: Tensor | None, keep: Tensor | None, mean: bool, wanted: bool, again: Again
     ) -> tuple[Tensor, ...]:
         ctx.again, ctx.mean = again, mean
         saved = _triton().forward(*(_with_sites(x, z) for x in (z, index, keep)), mean)
         ctx.save_for_backward(z, index, keep, *saved)
-        wanted = (saved.lse,) if index is None else (saved.logp, saved.mean_logp) if mean else (saved.logp,)
-        return tuple(x.reshape(z[:, 0].shape) for x in wanted)
+        found = (saved.lse,) if index is None else (saved.logp, saved.mean_logp) if mean else (saved.logp,)
+        return tuple(x.reshape(z[:, 0].shape) for x in found)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         z, index, keep, *saved = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient will itself be differentiated
-            (dz,) = torch.autograd.grad(ctx.again(z), z, grads, create_graph=True)
-            return dz, None, None, None, None
+        if not eager.once(*grads):
+            return eager.again(ctx.again, z, grads), None, None, None, None, None
         by = (None, None, *grads) if index is None else (*grads, None) if ctx.mean else (*grads, None, None)
         kernels, (cube, *beside) = _triton(), (_with_sites(x, z) for x in (z, index, keep))
         dz = kernels.backward(cube, *beside, kernels.Saved(*saved), *(_with_sites(g, z) for g in by))
-        return dz.reshape(z.shape), None, None, None, None
+        return dz.reshape(z.shape), None, None, None, None, None
 
 
 def _with_sites(x: Tensor | None, z: Tensor) -> Tensor | None:
@@ -107,25 +108,24 @@ class _InBlocks(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, index: Tensor | None, keep: Tensor | None, mean: bool, again: Callable[..., Any]
+        ctx: Any, z: Tensor, index: Tensor | None, keep: Tensor | None, mean: bool, wanted: bool, again: Again
     ) -> tuple[Tensor, ...]:
-        waits = ctx.needs_input_grad[0] and z.dtype in (torch.float32, torch.float64)
+        waits = wanted and z.dtype in (torch.float32, torch.float64)
         ctx.p, found = _forward(z, index, keep, mean, waits)
         ctx.again, ctx.mean = again, mean
-        *wanted, rest = found
+        *statistic, rest = found
         ctx.save_for_backward(z, index, keep, rest)
-        return tuple(wanted)
+        return tuple(statistic)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
         z, index, keep, rest = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient will itself be differentiated
-            (dz,) = torch.autograd.grad(ctx.again(z), z, grads, create_graph=True)
-            return dz, None, None, None, None
+        if not eager.once(*grads):
+            return eager.again(ctx.again, z, grads), None, None, None, None, None
         p, ctx.p = ctx.p, None  # taken: a second backward computes it anew
         if keep is not None:
             grads = tuple(torch.where(keep, g, 0.0) for g in grads)
-        return _backward(z, index, keep, rest, p, grads), None, None, None, None
+        return _backward(z, index, keep, rest, p, grads), None, None, None, None, None
 
 
 def _forward(

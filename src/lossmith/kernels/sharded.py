@@ -61,7 +61,8 @@ class _Shared(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        total = gradient.to(torch.promote_types(gradient.dtype, torch.float32), copy=True)  # rounded once, at the end
+        wide = torch.promote_types(gradient.dtype, torch.float32)  # sums in half precision lose digits
+        total = gradient.to(wide, copy=True)
         dist.all_reduce(total, group=ctx.group)
         return total.to(gradient.dtype), None
 

@@ -103,7 +103,9 @@ class RegionLoss(Loss, family="overlap"):
 
     def laid_out(self, x: Tensor, target: Tensor, units: Units) -> tuple[Tensor, Tensor, Tensor | None]:
         """`x` and target as [N, C, *], and the weight of each pixel, [N, 1, *] or [N, C, *] (None: all weigh 1)."""
-        weight, ops = units.weight, ops_of(x)
+        ops, weight = ops_of(x), units.weight
+        if weight is None and units.keep is not None:
+            weight = ops.cast(units.keep, x)
         if len(x.shape) == 1:
             x, target, weight = x[:, None], target[:, None], None if weight is None else weight[:, None]
         if units.axis is not None:
@@ -124,7 +126,10 @@ class RegionLoss(Loss, family="overlap"):
     ) -> tuple[Tensor, Tensor | None]:
         inputs, ready, units = self.admit(input, target, mask, sample_weight)
         of_samples = sample_weight is not None and len(sample_weight.shape) == 1 and self.per == "sample"
-        value, seen = self.evaluate(inputs, ready, inside(units, inputs[0], of_samples))
+        if of_samples:  # they weigh values, not pixels; a sample that weighs nothing is hidden all the same
+            inputs = inputs if units.shown is None else super().conceal(inputs, ready, units)
+            units = replace(units, weight=None)
+        value, seen = self.evaluate(inputs, ready, replace(units, keep=units.shown))
         assert seen is not None
         return self.weighed(value, seen, sample_weight if of_samples else None)
 
@@ -230,7 +235,7 @@ class OverlapLoss(RegionLoss, family="overlap"):
         if self.per == "sample":
             return super().partial(input, target, mask=mask, sample_weight=sample_weight)
         inputs, ready, units = self.admit(input, target, mask, sample_weight)
-        return pooled(self.counts(inputs, ready, inside(units, inputs[0])))
+        return pooled(self.counts(inputs, ready, replace(units, keep=units.shown)))
 
     def reduce(self, partial: Partial, *, num_items: float | Tensor | None = None) -> Tensor:
         if self.per == "sample" or num_items is not None:
@@ -242,14 +247,6 @@ class OverlapLoss(RegionLoss, family="overlap"):
         if self.reduction == "sum":
             return ops.sum(value)
         return divide(ops.sum(value), self.normalizer if isinstance(self.normalizer, float) else ops.sum(share))
-
-
-def inside(units: Units, x: Tensor, of_samples: bool = False) -> Units:
-    """The units as the sums see them: all that is not shown is masked, and the weights are those of pixels alone."""
-    weight = None if of_samples else units.weight
-    if weight is None and units.keep is not None:
-        weight = at_least_float32(ops_of(x).cast(units.keep, x))
-    return replace(units, keep=units.shown, weight=weight)
 
 
 def pooled(counts: Partial) -> Partial:

@@ -1,0 +1,196 @@
+"""`loss.linear` where there is nothing to count, where it refuses, and in half precision."""
+
+from functools import partial
+from math import nan
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lossmith import CrossEntropyLoss, DiceLoss, FocalLoss, GHMCLoss, LDAMLoss, NLLLoss, ZLoss
+from lossmith import SoftCrossEntropyLoss as SoftLoss
+from lossmith.errors import DomainError, DtypeError, ParameterError, ShapeError
+from tests.kernels.linear_cases import (
+    CLOSE,
+    WEIGHT,
+    N,
+    V,
+    above,
+    chunks,
+    draw,
+    fused,
+    layer,
+    made,
+    reductions,
+    shrink,
+    taken,
+    unfused,
+)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    shrink(monkeypatch)
+
+
+# Edges ------------------------------------------------------------------------------------------------------------
+@reductions
+@pytest.mark.parametrize("count", [0, N])
+@pytest.mark.parametrize("cls", [CrossEntropyLoss, ZLoss], ids=lambda cls: cls.name)
+def test_nothing_to_count_costs_nothing(cls, count, reduction):
+    """No rows, and none that is not ignored."""
+    for bias in (True, False):
+        tensors = layer(shape=(count,), bias=bias)
+        value, *gradients = taken(fused, cls(reduction=reduction), tensors, torch.full((count,), -100))
+        assert value.shape == ((count,) if reduction == "none" else ())
+        assert not value.any()
+        assert [x.shape for x in gradients] == [x.shape for x in tensors]
+        assert not any(x.any() for x in gradients)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
+@reductions
+def test_inputs_stay_and_a_second_backward_is_the_first(reduction, dtype):
+    """A gradient that was saved and then scaled in place would be scaled twice."""
+    tensors, target = [x.requires_grad_() for x in layer(dtype=dtype)], draw()
+    before = [(x.detach().clone(), x._version) for x in (*tensors, target)]
+    value = fused(FocalLoss(reduction=reduction, weight=WEIGHT), tensors, target)
+    up = 2 * above(value)
+    first, second, half = (torch.autograd.grad(value, tensors, u, retain_graph=True) for u in (up, up, up / 2))
+    for a, b, c in zip(first, second, half, strict=True):
+        assert torch.equal(a, b)
+        torch.testing.assert_close(a, 2 * c)
+    assert value.dtype == torch.promote_types(dtype, torch.float32)
+    assert [x.dtype for x in first] == [dtype] * 3
+    for x, (copy, version) in zip((*tensors, target), before, strict=True):
+        assert torch.equal(x, copy)
+        assert x._version == version
+
+
+@reductions
+def test_the_derivative_of_a_gradient_is_refused(reduction):
+    xs = [x.requires_grad_() for x in layer()]
+    value = fused(CrossEntropyLoss(reduction=reduction), xs, draw())
+    with pytest.raises(
+        RuntimeError, match=r"^linear: .* differentiated again .*; call the loss on torch.nn.functional.l"
+    ):
+        torch.autograd.grad(value.sum(), xs, create_graph=True)
+
+
+def learning(x):
+    return x.clone().requires_grad_()
+
+
+def with_learnt_weight():
+    loss = CrossEntropyLoss(weight=WEIGHT)
+    loss.weight.requires_grad_()
+    return loss
+
+
+(hidden, weight, bias), one, (index, share) = layer(), torch.ones(N), draw("pairs")
+REFUSED = {
+    "sigmoid": (ParameterError, {"loss": FocalLoss(link="sigmoid")}),
+    "log-probabilities": (ParameterError, {"loss": NLLLoss()}),
+    "GHM-C": (ParameterError, {"loss": GHMCLoss()}),
+    "Dice": (ParameterError, {"loss": CrossEntropyLoss() + DiceLoss()}),
+    "learnt sample weight": (ParameterError, {"sample_weight": learning(one)}),
+    "learnt target": (ParameterError, {"target": learning(draw("probabilities"))}),
+    "learnt shares": (ParameterError, {"target": (index, learning(share))}),
+    "learnt class weight": (ParameterError, {"loss": with_learnt_weight()}),
+    "weight turned": (ShapeError, {"weight": weight.t()}),
+    "one class": (ShapeError, {"weight": weight[:1]}),
+    "no axis": (ShapeError, {"hidden": hidden[0, 0]}),
+    "bias": (ShapeError, {"bias": bias[:1]}),
+    "integers": (DtypeError, {"hidden": hidden.long()}),
+    "two dtypes": (DtypeError, {"weight": weight.float()}),
+    "a list": (DtypeError, {"target": draw().tolist()}),
+    "too few targets": (ShapeError, {"target": draw()[1:]}),
+    "one-hot integers": (ShapeError, {"target": F.one_hot(draw(), V)}),
+    "too few probabilities": (ShapeError, {"target": draw("probabilities")[:, 1:]}),
+    "a class too many": (DomainError, {"target": draw() + 1}),
+    "below 0": (DomainError, {"target": draw() - 1}),
+    "no distribution": (DomainError, {"target": 2 * draw("probabilities")}),
+    "a pair of two k": (ShapeError, {"target": (index, share[:, 1:])}),
+    "a pair turned": (ShapeError, {"target": (share, index)}),
+    "a pair of few rows": (ShapeError, {"target": (index[1:], share[1:])}),
+    "a triple": (ShapeError, {"target": (index, share, share)}),
+    "a pair of lists": (DtypeError, {"target": (index.tolist(), share.tolist())}),
+    "a class of a pair": (DomainError, {"target": (index + 1, share)}),
+    "a pair that is no distribution": (DomainError, {"target": (index, 2 * share)}),
+    "a pair of logits": (ParameterError, {"loss": SoftLoss(target_link="softmax"), "target": (index, share)}),
+    "indices for a divergence": (DtypeError, {"loss": SoftLoss()}),
+    "probabilities for margins": (DtypeError, {"loss": made(LDAMLoss), "target": draw("probabilities")}),
+    "a pair for margins": (DtypeError, {"loss": made(LDAMLoss), "target": (index, share)}),
+    "class weights": (ShapeError, {"loss": CrossEntropyLoss(weight=WEIGHT[1:])}),
+    "a mask of numbers": (DtypeError, {"mask": one}),
+    "a short mask": (ShapeError, {"mask": one[1:] > 0}),
+    "negative weights": (DomainError, {"sample_weight": -one}),
+    "num_items of a sum": (ParameterError, {"loss": CrossEntropyLoss(reduction="sum"), "num_items": 3}),
+    "softcap": (ParameterError, {"softcap": 0.0}),
+    "temperature": (ParameterError, {"temperature": nan}),
+    "no temperature": (ParameterError, {"temperature": None}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals_are_one_sentence(name):
+    error, changes = REFUSED[name]
+    given = {"loss": CrossEntropyLoss(), "hidden": hidden, "weight": weight, "target": draw(), **changes}
+    with pytest.raises(error, match=r"\A[A-Z]\w+: [^\n]{20,280}\Z"):
+        given.pop("loss").linear(**given)
+
+
+def test_a_loss_of_regions_has_no_linear():
+    assert not hasattr(DiceLoss(), "linear")
+
+
+# Precision --------------------------------------------------------------------------------------------------------
+ROOM = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 1e-2}
+HARD = {
+    "mean": (CrossEntropyLoss(), {}),
+    "sum": (CrossEntropyLoss(reduction="sum", label_smoothing=0.1), {}),
+    "none": (FocalLoss(reduction="none"), {}),
+    "z-loss": (CrossEntropyLoss() + 0.001 * ZLoss(), {}),
+    "a scaled loss of many items": (CrossEntropyLoss(), {"num_items": 2**20, "up": torch.tensor(2.0**16)}),
+}
+
+
+def errors(way, loss, tensors, target, **call):
+    """Of the value and of each gradient against float64, relative to its size."""
+    numbers = taken(way, loss, tensors, target, **call)
+    call |= {"up": call["up"].double()} if "up" in call else {}
+    exact = taken(unfused, loss, [x.double() for x in tensors], target, **call)
+    return [float((a.double() - b).norm() / b.norm()) for a, b in zip(numbers, exact, strict=True)]
+
+
+@pytest.mark.parametrize("dtype", ROOM, ids=str)
+@pytest.mark.parametrize("name", HARD)
+def test_errors_are_those_of_the_unfused_loss(name, dtype, monkeypatch):
+    """In 40 chunks; sums in bfloat16, such as torch's own loss by chunks has, would be wrong by some percent."""
+    classes, generator = 101, torch.Generator().manual_seed(0)
+    shrink(monkeypatch, 8, classes, dtype.itemsize)
+    tensors = [torch.randn(size, generator=generator).to(dtype) for size in ((317, 16), (classes, 16), (classes,))]
+    target, (loss, call) = torch.randint(classes, (317,), generator=generator), HARD[name]
+    with chunks() as heights:
+        found = errors(fused, loss, tensors, target, **call)
+    assert len(heights) >= 40
+    for got, plain in zip(found, errors(unfused, loss, tensors, target, **call), strict=True):
+        assert got <= plain + ROOM[dtype]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+@reductions
+def test_autocast(reduction, dtype):
+    """To bfloat16, which leaves float64 as it is."""
+    loss, tensors = FocalLoss(reduction=reduction, label_smoothing=0.1), layer(dtype=dtype)
+    if dtype == torch.bfloat16:  # hidden states in half precision, parameters in float32
+        tensors[1:] = [x.float() for x in tensors[1:]]
+
+    def under(way, *given):
+        with torch.autocast("cpu", torch.bfloat16):
+            return way(*given)
+
+    near = CLOSE if dtype == torch.float64 else {"rtol": 2**-6, "atol": 2**-7}
+    found, wanted = (taken(partial(under, way), loss, tensors, draw()) for way in (fused, unfused))
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, **near)
