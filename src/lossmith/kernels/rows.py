@@ -61,9 +61,9 @@ def rows(
     return Rows(lse=given[0]) if index is None else Rows(*given)
 
 
-def fits(z: Tensor, *beside: Tensor) -> bool:
+def fits(z: Any, *beside: Any) -> bool:
     """Whether there is a kernel for these tensors, in this mode."""
-    if not eager.fits(z, *beside, device=z.device.type):
+    if not isinstance(z, Tensor) or not eager.fits(z, *beside, device=z.device.type):
         return False
     return z.device.type == "cpu" or (z.device.type == "cuda" and _triton().available())
 

@@ -190,7 +190,7 @@ class LikelihoodLoss(FusedLinear, LabelledLoss, family="likelihood"):
         ops, positive = ops_of(z), target > 0
         logp = log_p_binary("sigmoid", z * (2 * target - 1), present=True)
         value = self.formula(logp, ops.xp)
-        if type(self).absent is not LikelihoodLoss.absent:
+        if getattr(self.absent, "__func__", None) is not LikelihoodLoss.absent:
             value = ops.where(positive, value, self.absent(logp, ops.xp))
         return scaled(value, choose(positive, costs)), choose(positive, counts)
 
