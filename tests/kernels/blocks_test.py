@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import lossmith
+from lossmith.errors import ShapeError
 from lossmith.flow import loss as flow
 from lossmith.kernels import blocks
 from tests.laws.cases import SEPARABLE, Case, leaves
@@ -116,3 +117,17 @@ def test_nothing_is_written_to_the_input(small: list[int]) -> None:
     before = x.detach().clone()
     lossmith.MSELoss()(x, t).backward()
     assert torch.equal(x.detach(), before)
+
+
+def test_a_formula_of_the_wrong_shape_is_refused_by_blocks_too(small: list[int]) -> None:
+    class Averaged(lossmith.ResidualLoss):
+        """``mean r``."""
+
+        def formula(self, r: Any, xp: Any) -> Any:
+            return xp.mean(r)
+
+    try:
+        with pytest.raises(ShapeError, match="one value per unit"):
+            Averaged()(torch.ones(20, requires_grad=True), torch.zeros(20))
+    finally:
+        flow.registry.pop("averaged")

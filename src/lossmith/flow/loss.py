@@ -219,11 +219,6 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     def weigh(self, inputs: tuple[Tensor, ...], ready: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         """`values`, of what was admitted."""
         value, weight = self._evaluate_in_blocks(inputs, ready, units)
-        if not known(value) or not agree(value.shape, units.shape):
-            shape = list(value.shape) if known(value) else type(value).__name__
-            raise ShapeError(
-                f"{type(self).__name__}: the formula must return one value per unit, {list(units.shape)}, not {shape}"
-            )
         if units.weight is not None:
             value = value * units.weight
         if units.keep is not None:
@@ -237,17 +232,27 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         x, beside = inputs[0], [t for t in (target, units.weight) if t is not None]
         several = self.blocked(target) and len(inputs) == 1 and len(units.shape) > 0 and isinstance(x, Tensor)
         if not (several and x.numel() >= WORTH and eager.fits(x, *beside)):
-            return self.evaluate(inputs, target, units)
+            return self._evaluate_whole(inputs, target, units)
         if any(t.requires_grad for t in beside) or (torch.is_grad_enabled() and not x.requires_grad):  # or it is learnt
-            return self.evaluate(inputs, target, units)
+            return self._evaluate_whole(inputs, target, units)
 
         def block(x: Tensor, rows: slice) -> tuple[Tensor, Tensor | None]:
-            return self.evaluate((x,), target[rows], units.take(rows))
+            return self._evaluate_whole((x,), target[rows], units.take(rows))
 
         try:
             return by_blocks(block, x, len(x))
         except LearntError:
-            return self.evaluate(inputs, target, units)
+            return self._evaluate_whole(inputs, target, units)
+
+    def _evaluate_whole(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        """`evaluate`, and what came of it has the shape of the units."""
+        value, weight = self.evaluate(inputs, target, units)
+        if not known(value) or not agree(value.shape, units.shape):
+            shape = list(value.shape) if known(value) else type(value).__name__
+            raise ShapeError(
+                f"{type(self).__name__}: the formula must return one value per unit, {list(units.shape)}, not {shape}"
+            )
+        return value, weight
 
     def blocked(self, target: Tensor) -> bool:
         """Whether units may be evaluated block by block, and no kernel of its own does better."""

@@ -25,7 +25,13 @@ def plain(x: Any) -> bool:
         return False
     if torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state() is not None:
         return False
-    return not (torch._C._functorch.is_functorch_wrapped_tensor(x) or torch._C._functorch.is_legacy_batchedtensor(x))
+    return not _wrapped(x)
+
+
+def _wrapped(x: Tensor) -> bool:
+    """Whether it stands for several tensors, or for one inside a function transform."""
+    functorch = torch._C._functorch
+    return bool(functorch.is_functorch_wrapped_tensor(x) or functorch.is_legacy_batchedtensor(x))
 
 
 def fits(*tensors: Any, device: str = "cpu") -> bool:
@@ -37,7 +43,7 @@ def fits(*tensors: Any, device: str = "cpu") -> bool:
 
 def once(*grads: Tensor) -> bool:
     """In a backward pass, whether it is a plain one: the gradient is not differentiated again, nor one of a batch."""
-    return not torch.is_grad_enabled() and all(plain(g) for g in grads)
+    return not torch.is_grad_enabled() and not any(_wrapped(g) for g in grads)
 
 
 def again(compute: Callable[[Tensor], Any], x: Tensor, grads: tuple[Tensor, ...]) -> Tensor:

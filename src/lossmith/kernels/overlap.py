@@ -15,8 +15,8 @@ from torch import Tensor
 from lossmith.kernels import eager
 
 LINKS = ("softmax", "sigmoid")
-BLOCK = 2**18  # numbers in a block: 1 MiB of float32, of which a pass holds three
-FAINT, VAST = 1e-3, 1e30  # sums of powers between which none was lost that its probability would show
+BLOCK = 2**17  # numbers in a block: half a MiB of float32, of which a pass holds three
+FAINT, VAST = 1e-3, 1e30  # sums of powers between which none is lost that its probability would show
 At = tuple[slice, slice, slice]  # a block: some samples, all classes, some pixels
 Reference = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -50,7 +50,11 @@ def counts(
 
     v, shown = (None if x is None else beside(x) for x in (weight, keep))
     z3, t = z.flatten(2), beside(target)
-    total = _Counts.apply(z3, t, v, shown, link, squared, block, again)  # type: ignore[no-untyped-call]
+    if link == "softmax" and not t.is_floating_point():  # the narrower, the quicker to read; hidden ones are no class
+        narrow, none = (torch.uint8, 255) if z3.shape[1] < 256 else (torch.int32, -1)
+        t = t.to(narrow) if shown is None else t.to(narrow).masked_fill(~shown, none)
+    wanted = z.requires_grad and torch.is_grad_enabled()
+    total = _Counts.apply(z3, t, v, shown, link, squared, block, wanted, again)  # type: ignore[no-untyped-call]
     if v is None and shown is None:
         return total, total.new_full(z3.shape[:2], z3.shape[2])
     seen = shown if v is None else v if shown is None else v * shown
@@ -71,10 +75,11 @@ class _Counts(torch.autograd.Function):
         link: str,
         squared: bool,
         block: int,
+        wanted: bool,
         again: Callable[[Tensor], Tensor],
     ) -> Tensor:
         pictures = _Pictures(z, target, weight, keep, link, squared, block)
-        waits = ctx.needs_input_grad[0] and z.dtype == pictures.wide
+        waits = wanted and z.dtype == pictures.wide
         ctx.p = eager.fresh(z) if waits else None
         ctx.options, ctx.again = (link, squared, block), again
         ctx.save_for_backward(z, target, weight, keep)
@@ -83,12 +88,12 @@ class _Counts(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grads: Tensor) -> Any:
         z, target, weight, keep = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient will itself be differentiated
-            (dz,) = torch.autograd.grad(ctx.again(z), z, grads, create_graph=True)
+        if not eager.once(grads):
+            dz = eager.again(ctx.again, z, (grads,))
         else:
             p, ctx.p = ctx.p, None  # taken: a second backward computes it anew
             dz = _Pictures(z, target, weight, keep, *ctx.options).slopes(p, grads)
-        return dz, *[None] * 7
+        return dz, *[None] * 8
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,10 @@ class _Pictures:
     @property
     def wide(self) -> torch.dtype:
         return torch.promote_types(self.z.dtype, torch.float32)
+
+    @property
+    def indices(self) -> bool:
+        return self.link == "softmax" and not self.target.is_floating_point()
 
     def sums(self, whole: Tensor | None) -> Tensor:
         """The counts; the probabilities are left in `whole`, where there is one."""
@@ -146,23 +155,19 @@ class _Pictures:
             return torch.sigmoid(x, out=out) if self.keep is None else self._visible(at, torch.sigmoid(x), out)
         powers = x.exp()
         total = powers.sum(1, keepdim=True)
-        least, most = total.aminmax()
-        if float(least) > FAINT and float(most) < VAST:
-            scale = total.reciprocal_()
+        vast = float(total.sum())
+        scale = total.reciprocal_()
+        if vast < VAST and float(scale.sum()) < scale.numel() / FAINT:
             return torch.mul(powers, scale if self.keep is None else scale.mul_(self.keep[at]), out=out)
         return self._visible(at, torch.softmax(self._visible(at, x), 1), out)
 
     def _shares(self, at: At) -> Tensor:
         """The share of each class in the target, 0 where hidden; indices are compared as floats, which is quickest."""
         t = self.target[at]
-        if self.link == "sigmoid" or t.is_floating_point():
+        if not self.indices:
             return self._visible(at, t.to(self.wide))
-        classes = self.z.shape[1]
-        index = t.to(torch.int32).to(self.wide)
-        if self.keep is not None:
-            index.masked_fill_(~self.keep[at], -1)
-        one_hot = index.new_empty((len(t), classes, t.shape[2]))
-        return torch.eq(index, torch.arange(classes, dtype=self.wide)[:, None], out=one_hot)
+        classes = torch.arange(self.z.shape[1], dtype=self.wide)[:, None]
+        return torch.eq(t.to(self.wide), classes, out=classes.new_empty((len(t), len(classes), t.shape[2])))
 
     def _visible(self, at: At, x: Tensor, out: Tensor | None = None) -> Tensor:
         """A block with 0 where it is hidden, whatever is there."""
@@ -180,15 +185,17 @@ class _Pictures:
             miss = miss if v is None else miss.mul_(v)
             missed = (miss * t).sum(2)
             return torch.stack([(p * weighed).sum(2), miss.sum(2) - missed, missed])
-        own, drawn, found = p if v is None else p * v, weighed.sum(2), (p * weighed).sum(2)
-        return torch.stack([found, own.sum(2) - found, drawn - found])
+        own, drawn = (p if v is None else p * v).sum(2), weighed.sum(2)
+        found = torch.mul(p, weighed, out=t if self.indices else None).sum(2)
+        return torch.stack([found, own - found, drawn - found])
 
     def _in_p(self, p: Tensor, t: Tensor, v: Tensor | None, grads: Tensor) -> Tensor:
         """The gradient in the probabilities, given those in tp, fp and fn, each [n, C, 1]."""
         tp, fp, fn = grads
-        g: Tensor = (t * (fn - fp if self.squared else tp - fp - fn)).add_(fp)
         if self.squared:
-            g = g.mul_(p - t).mul_(2).add_(t * tp)
+            g = (t * (fn - fp)).add_(fp).mul_(p - t).mul_(2).add_(t * tp)
+        else:
+            g = torch.mul(t, tp - fp - fn, out=t if self.indices else None).add_(fp)
         return g if v is None else g.mul_(v)
 
     def _in_z(self, at: At, p: Tensor, g: Tensor, out: Tensor) -> None:
