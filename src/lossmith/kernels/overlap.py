@@ -191,7 +191,7 @@ class _Pictures:
 
     def _in_p(self, p: Tensor, t: Tensor, v: Tensor | None, grads: Tensor) -> Tensor:
         """The gradient in the probabilities, given those in tp, fp and fn, each [n, C, 1]."""
-        tp, fp, fn = grads
+        tp, fp, fn = grads.unbind(0)
         if self.squared:
             g = (t * (fn - fp)).add_(fp).mul_(p - t).mul_(2).add_(t * tp)
         else:
