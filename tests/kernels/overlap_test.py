@@ -97,8 +97,8 @@ def test_counts_and_gradient(link: str, kind: str, weighed: bool, masked: bool, 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_blocks_are_what_these_tests_say(block: int) -> None:
     z = torch.zeros(SAMPLES, CLASSES, PIXELS)
-    pictures = overlap._Pictures(z, z, None, None, "sigmoid", False, block)
-    assert [(len(z[at]), z[at].shape[2]) for at in pictures._blocks()] == BLOCKS[block]
+    blocks = overlap._cut(z, overlap._size(z, block))
+    assert [(len(x), x.shape[2]) for x in blocks] == BLOCKS[block]
 
 
 @pytest.mark.parametrize("link", overlap.LINKS)

@@ -114,7 +114,7 @@ class _Given:
         """What the logits go through, None for nothing."""
         for name, value in (("softcap", self.softcap), ("temperature", self.temperature)):
             try:
-                if value is not None:
+                if value is not None or name == "temperature":
                     number(value, Interval(0, open_low=True))
             except (TypeError, ValueError, OverflowError):
                 raise ParameterError(f"{owner}: {name} must be a number greater than 0, not {value!r}") from None
@@ -276,7 +276,7 @@ def _term(loss: Any, factor: float, hidden: Tensor, target: Any, classes: int, g
 
 def _tensors(x: Any) -> tuple[Tensor, ...]:
     """The tensors in what may be none, one or some."""
-    return x if isinstance(x, tuple) else (x,) if torch.is_tensor(x) else ()
+    return tuple(item for item in (x if isinstance(x, tuple) else (x,)) if torch.is_tensor(item))
 
 
 def _in_rows(owner: str, target: Tensor, shape: torch.Size, classes: int) -> Tensor:

@@ -45,7 +45,8 @@ class Layer:
 
 def total(value: Value, hidden: Tensor, layer: Layer) -> Tensor:
     """The sum of what the rows of `hidden`, [N, H], cost; differentiable once, by hidden, weight and bias."""
-    if not torch.is_grad_enabled():
+    learnt = any(x is not None and x.requires_grad for x in (hidden, layer.weight, layer.bias))
+    if not (learnt and torch.is_grad_enabled()):
         return values(value, hidden, layer).sum()
     given = (value, layer.bend, layer.most, hidden, layer.weight, layer.bias)
     out: Tensor = _Total.apply(*given)  # type: ignore[no-untyped-call]

@@ -5,9 +5,9 @@ where the gradient will be, so that nothing else of the size of the logits is ne
 classes block by block, in the cache.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,10 +15,10 @@ from torch import Tensor
 from lossmith.kernels import eager
 
 LINKS = ("softmax", "sigmoid")
-BLOCK = 2**17  # numbers in a block: half a MiB of float32, of which a pass holds three
+BLOCK = 2**18  # numbers in a block: 1 MiB of float32, of which a pass holds three
 FAINT, VAST = 1e-3, 1e30  # sums of powers between which none is lost that its probability would show
-At = tuple[slice, slice, slice]  # a block: some samples, all classes, some pixels
 Reference = Callable[[Tensor], tuple[Tensor, Tensor]]
+Size = tuple[int, int]  # of a block: samples and pixels
 
 
 def counts(
@@ -75,29 +75,27 @@ class _Counts(torch.autograd.Function):
         link: str,
         squared: bool,
         block: int,
-        wanted: bool,
         again: Callable[[Tensor], Tensor],
     ) -> Tensor:
-        pictures = _Pictures(z, target, weight, keep, link, squared, block)
-        waits = wanted and z.dtype == pictures.wide
-        ctx.p = eager.fresh(z) if waits else None
-        ctx.options, ctx.again = (link, squared, block), again
+        pictures = _Pictures(z, target, weight, keep, link, squared, _labels(z))
+        waits = ctx.needs_input_grad[0] and z.dtype == pictures.labels.dtype
+        ctx.p, ctx.size = eager.fresh(z) if waits else None, _size(z, block)
+        ctx.link, ctx.squared, ctx.again = link, squared, again
         ctx.save_for_backward(z, target, weight, keep)
-        return pictures.sums(ctx.p)
+        return _sums(pictures, ctx.size, ctx.p)
 
     @staticmethod
     def backward(ctx: Any, grads: Tensor) -> Any:
         z, target, weight, keep = ctx.saved_tensors
-        if not eager.once(grads):
-            dz = eager.again(ctx.again, z, (grads,))
+        if torch.is_grad_enabled():  # the gradient will itself be differentiated
+            (dz,) = torch.autograd.grad(ctx.again(z), z, grads, create_graph=True)
         else:
             p, ctx.p = ctx.p, None  # taken: a second backward computes it anew
-            dz = _Pictures(z, target, weight, keep, *ctx.options).slopes(p, grads)
-        return dz, *[None] * 8
+            dz = _slopes(_Pictures(z, target, weight, keep, ctx.link, ctx.squared, _labels(z)), ctx.size, p, grads)
+        return dz, *[None] * 7
 
 
-@dataclass(frozen=True)
-class _Pictures:
+class _Pictures(NamedTuple):
     """Logits [N, C, P], class indices [N, 1, P] or shares [N, C, P], weight and keep [N, 1, P] or [N, C, P]."""
 
     z: Tensor
@@ -106,110 +104,115 @@ class _Pictures:
     keep: Tensor | None
     link: str
     squared: bool
-    block: int
+    labels: Tensor  # the numbers of the classes, [C, 1], in the dtype of the computation
+
+    def blocks(self, size: Size) -> Iterator["_Pictures"]:
+        for z, target, weight, keep in zip(*(_cut(x, size) for x in self[:4]), strict=False):
+            yield _Pictures(z, target, weight, keep, self.link, self.squared, self.labels)
 
     @property
-    def wide(self) -> torch.dtype:
-        return torch.promote_types(self.z.dtype, torch.float32)
-
-    @property
-    def indices(self) -> bool:
+    def indexed(self) -> bool:
         return self.link == "softmax" and not self.target.is_floating_point()
 
-    def sums(self, whole: Tensor | None) -> Tensor:
-        """The counts; the probabilities are left in `whole`, where there is one."""
-        samples, classes, pixels = self.z.shape
-        parts = [self.z.new_empty((3, 0, classes), dtype=self.wide)]
-        for at in self._blocks():
-            p = self._probability(at, None if whole is None else whole[at])
-            parts.append(self._counted(p, self._shares(at), self._weight(at)))
-        slices = -(-pixels // self._size()[1])
-        total = torch.cat(parts, 1).view(3, samples, slices, classes).sum(2, dtype=torch.float64)
-        return total.clamp(min=0.0).to(self.wide)  # rounding leaves no negative count
-
-    def slopes(self, whole: Tensor | None, grads: Tensor) -> Tensor:
-        """The gradient in the logits, in the place of the probabilities, if they are there."""
-        known, whole = whole is not None, eager.fresh(self.z) if whole is None else whole
-        for at in self._blocks():
-            p = whole[at] if known else self._probability(at)
-            g = self._in_p(p, self._shares(at), self._weight(at), grads[:, at[0], :, None])
-            self._in_z(at, p, g, whole[at])
-        return whole
-
-    def _size(self) -> tuple[int, int]:
-        """How many samples and pixels there are in a block; several samples only with all their pixels."""
-        _, classes, pixels = self.z.shape
-        width = max(min(self.block // max(classes, 1), pixels), 1)
-        return max(self.block // (max(classes, 1) * width), 1) if width >= pixels else 1, width
-
-    def _blocks(self) -> Iterator[At]:
-        height, width = self._size()
-        for sample in range(0, len(self.z), height):
-            for pixel in range(0, self.z.shape[2], width):
-                yield slice(sample, sample + height), slice(None), slice(pixel, pixel + width)
-
-    def _probability(self, at: At, out: Tensor | None = None) -> Tensor:
-        """The probabilities of a block, 0 where hidden; the softmax without a detour by the largest logit if it can."""
-        x = self.z[at].to(self.wide)
+    def probability(self, out: Tensor | None = None) -> Tensor:
+        """0 where hidden. The softmax makes no detour by the largest logit where the powers do without."""
+        x = self.z.to(self.labels.dtype)
         if self.link == "sigmoid":
-            return torch.sigmoid(x, out=out) if self.keep is None else self._visible(at, torch.sigmoid(x), out)
+            return torch.sigmoid(x, out=out) if self.keep is None else self.visible(torch.sigmoid(x), out)
         powers = x.exp()
         total = powers.sum(1, keepdim=True)
         vast = float(total.sum())
         scale = total.reciprocal_()
         if vast < VAST and float(scale.sum()) < scale.numel() / FAINT:
-            return torch.mul(powers, scale if self.keep is None else scale.mul_(self.keep[at]), out=out)
-        return self._visible(at, torch.softmax(self._visible(at, x), 1), out)
+            return torch.mul(powers, scale if self.keep is None else scale.mul_(self.keep), out=out)
+        return self.visible(torch.softmax(self.visible(x), 1), out)
 
-    def _shares(self, at: At) -> Tensor:
+    def shares(self) -> Tensor:
         """The share of each class in the target, 0 where hidden; indices are compared as floats, which is quickest."""
-        t = self.target[at]
-        if not self.indices:
-            return self._visible(at, t.to(self.wide))
-        classes = torch.arange(self.z.shape[1], dtype=self.wide)[:, None]
-        return torch.eq(t.to(self.wide), classes, out=classes.new_empty((len(t), len(classes), t.shape[2])))
+        t = self.target.to(self.labels.dtype)
+        if not self.indexed:
+            return self.visible(t)
+        return torch.eq(t, self.labels, out=t.new_empty((len(t), len(self.labels), t.shape[2])))
 
-    def _visible(self, at: At, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """A block with 0 where it is hidden, whatever is there."""
-        x = x if self.keep is None else _where_above(0.5, self.keep[at].to(self.wide), x)
+    def visible(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """`x` with 0 where it is hidden, whatever is there."""
+        x = x if self.keep is None else _where_above(0.5, self.keep.to(x.dtype), x)
         return x if out is None else out.copy_(x)
 
-    def _weight(self, at: At) -> Tensor | None:
-        return None if self.weight is None else self.weight[at].to(self.wide)
-
-    def _counted(self, p: Tensor, t: Tensor, v: Tensor | None) -> Tensor:
-        """The counts of a block, [3, n, C]."""
+    def counted(self, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Sums of p t, p and t; or, `squared`, of p t, (p - t)^2 and (p - t)^2 t; each [n, C]."""
+        t, v = self.shares(), self.weight
         weighed = t if v is None else t * v
         if self.squared:
             miss = (p - t).square_()
             miss = miss if v is None else miss.mul_(v)
-            missed = (miss * t).sum(2)
-            return torch.stack([(p * weighed).sum(2), miss.sum(2) - missed, missed])
+            return (p * weighed).sum(2), miss.sum(2), miss.mul_(t).sum(2)
         own, drawn = (p if v is None else p * v).sum(2), weighed.sum(2)
-        found = torch.mul(p, weighed, out=t if self.indices else None).sum(2)
-        return torch.stack([found, own - found, drawn - found])
+        return torch.mul(p, weighed, out=t if self.indexed else None).sum(2), own, drawn
 
-    def _in_p(self, p: Tensor, t: Tensor, v: Tensor | None, grads: Tensor) -> Tensor:
-        """The gradient in the probabilities, given those in tp, fp and fn, each [n, C, 1]."""
-        tp, fp, fn = grads.unbind(0)
+    def slope(self, p: Tensor, start: Tensor, rise: Tensor, tp: Tensor) -> Tensor:
+        """The gradient in p: ``start + rise t``, or `squared`, ``2 (p - t) (start + rise t) + tp t``."""
+        t = self.shares()
+        g = torch.mul(t, rise, out=t if self.indexed and not self.squared else None).add_(start)
         if self.squared:
-            g = (t * (fn - fp)).add_(fp).mul_(p - t).mul_(2).add_(t * tp)
-        else:
-            g = torch.mul(t, tp - fp - fn, out=t if self.indices else None).add_(fp)
-        return g if v is None else g.mul_(v)
+            g = g.mul_(p - t).mul_(2).add_(t * tp)
+        return g if self.weight is None else g.mul_(self.weight)
 
-    def _in_z(self, at: At, p: Tensor, g: Tensor, out: Tensor) -> None:
-        """The gradient in the logits: ``p (1 - p) g``, or ``p_k (g_k - sum_j p_j g_j)``.
+    def through(self, p: Tensor, g: Tensor, out: Tensor) -> None:
+        """The gradient in the logits, of that in p: ``p (1 - p) g``, or ``p_k (g_k - sum_j p_j g_j)``.
 
         Where a p rounds to 1 that difference would be lost. Only differences of the g count, so that of the class
         above 1/2 is subtracted first.
         """
         if self.link == "sigmoid":
-            rest = torch.sigmoid(-self.z[at].to(self.wide))
-            torch.mul(g.mul_(p), self._visible(at, rest), out=out)
+            torch.mul(g.mul_(p), self.visible(torch.sigmoid(-self.z.to(g.dtype))), out=out)
             return
         g.sub_(_where_above(0.5, p, g).sum(1, keepdim=True)).mul_(p)
         torch.addcmul(g, p, g.sum(1, keepdim=True), value=-1, out=out)
+
+
+def _sums(pictures: _Pictures, size: Size, whole: Tensor | None) -> Tensor:
+    """The counts; the probabilities are left in `whole`, where there is one."""
+    parts = []
+    for block, out in zip(pictures.blocks(size), _cut(whole, size), strict=False):
+        parts.append(block.counted(block.probability(out)))
+    samples, classes, _ = pictures.z.shape
+    sums = (torch.cat(part).view(samples, -1, classes).sum(1, dtype=torch.float64) for part in zip(*parts, strict=True))
+    tp, one, two = sums
+    total = torch.stack([tp, one - two, two] if pictures.squared else [tp, one - tp, two - tp])
+    return total.clamp_(min=0.0).to(pictures.labels.dtype)  # rounding leaves no negative count
+
+
+def _slopes(pictures: _Pictures, size: Size, p: Tensor | None, grads: Tensor) -> Tensor:
+    """The gradient in the logits, in the place of the probabilities, if they are there."""
+    tp, fp, fn = grads[..., None]
+    steps = (x.expand(pictures.z.shape) for x in (fp, fn - fp if pictures.squared else tp - fp - fn, tp))
+    whole = eager.fresh(pictures.z) if p is None else p
+    cuts = (_cut(x, size) for x in (p, whole, *steps))
+    for block, known, out, *step in zip(pictures.blocks(size), *cuts, strict=False):
+        q = block.probability() if known is None else known
+        block.through(q, block.slope(q, *step), out)
+    return whole
+
+
+def _size(z: Tensor, block: int) -> Size:
+    """How large a block is; of several samples only if it has all their pixels."""
+    _, classes, pixels = z.shape
+    width = max(min(block // max(classes, 1), pixels), 1)
+    return max(block // (max(classes, 1) * width), 1) if width >= pixels else 1, width
+
+
+def _cut(x: Tensor | None, size: Size) -> Iterable[Any]:
+    """The blocks, one after the other; without end where there is nothing."""
+    return (
+        repeat(None)
+        if x is None
+        else [part for rows in torch.split(x, size[0]) for part in torch.split(rows, size[1], 2)]
+    )
+
+
+def _labels(z: Tensor) -> Tensor:
+    return torch.arange(z.shape[1], dtype=torch.promote_types(z.dtype, torch.float32))[:, None]
 
 
 def _where_above(low: float, gate: Tensor, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ A link is declared, never guessed from the data. Over classes: "softmax" (logits
 classes along axis 1. Of one label against its absence, element by element: "sigmoid" (logits), "binary_prob".
 """
 
+import math
 import warnings
 from typing import Any, Literal, get_args
 
@@ -42,13 +43,14 @@ def _from_top(z: Tensor, index: Tensor, axis: int) -> tuple[Tensor, Tensor, Tens
     """Of logits less the largest of their row the target's, the sum of the others' exponentials, and all of them.
 
     The target is picked out by a comparison, not by an index: a compiler then reads the logits no more often than for
-    a softmax.
+    a softmax. It is looked up as well, because an index that no class has is an error there.
     """
     ops = ops_of(z)
     z = z - ops.at_least(ops.stop_gradient(ops.amax(z, axis, keepdims=True)), ops.least_finite(z))
     own = ops.marks(index, z, axis)
     rest = ops.sum(ops.where(own, 0.0, ops.exp(z)), axis, keepdims=True)
-    return ops.sum(ops.where(own, z, 0.0), axis, keepdims=True), rest, z
+    found = ops.take_along(ops.stop_gradient(z), index, axis)
+    return ops.where(found == math.inf, found, ops.sum(ops.where(own, z, 0.0), axis, keepdims=True)), rest, z
 
 
 def target_rows(
