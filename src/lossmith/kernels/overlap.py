@@ -75,10 +75,11 @@ class _Counts(torch.autograd.Function):
         link: str,
         squared: bool,
         block: int,
+        wanted: bool,
         again: Callable[[Tensor], Tensor],
     ) -> Tensor:
         pictures = _Pictures(z, target, weight, keep, link, squared, _labels(z))
-        waits = ctx.needs_input_grad[0] and z.dtype == pictures.labels.dtype
+        waits = wanted and z.dtype == pictures.labels.dtype
         ctx.p, ctx.size = eager.fresh(z) if waits else None, _size(z, block)
         ctx.link, ctx.squared, ctx.again = link, squared, again
         ctx.save_for_backward(z, target, weight, keep)
@@ -92,7 +93,7 @@ class _Counts(torch.autograd.Function):
         else:
             p, ctx.p = ctx.p, None  # taken: a second backward computes it anew
             dz = _slopes(_Pictures(z, target, weight, keep, ctx.link, ctx.squared, _labels(z)), ctx.size, p, grads)
-        return dz, *[None] * 7
+        return dz, *[None] * 8
 
 
 class _Pictures(NamedTuple):
@@ -176,9 +177,9 @@ def _sums(pictures: _Pictures, size: Size, whole: Tensor | None) -> Tensor:
     parts = []
     for block, out in zip(pictures.blocks(size), _cut(whole, size), strict=False):
         parts.append(block.counted(block.probability(out)))
-    samples, classes, _ = pictures.z.shape
-    sums = (torch.cat(part).view(samples, -1, classes).sum(1, dtype=torch.float64) for part in zip(*parts, strict=True))
-    tp, one, two = sums
+    samples, classes, pixels = pictures.z.shape
+    shape = samples, max(-(-pixels // size[1]), 1), classes
+    tp, one, two = (torch.cat(part).view(shape).sum(1, dtype=torch.float64) for part in zip(*parts, strict=True))
     total = torch.stack([tp, one - two, two] if pictures.squared else [tp, one - tp, two - tp])
     return total.clamp_(min=0.0).to(pictures.labels.dtype)  # rounding leaves no negative count
 
