@@ -17,7 +17,8 @@ from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import integer_or_none, param, weights_or_none
 from lossmith.flow.partial import Partial, divide
 from lossmith.flow.units import Units, at_least_float32
-from lossmith.kernels import eager, overlap
+from lossmith.kernels import eager
+from lossmith.kernels import overlap as kernel
 from lossmith.losses.likelihood.family import arranged, labels
 from lossmith.losses.link import BINARY, DOMAINS, ENOUGH, LINKS, Link, warn_of_probabilities
 from lossmith.losses.overlap.counts import probability, soft_counts
@@ -196,11 +197,11 @@ class OverlapLoss(RegionLoss, family="overlap"):
         return self.of_counts(counts)
 
     def conceal(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, ...]:
-        return inputs if self.link in overlap.LINKS else super().conceal(inputs, target, units)  # `counts` does it
+        return inputs if self.link in kernel.LINKS else super().conceal(inputs, target, units)  # `counts` does it
 
     def counts(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> Partial:
         """tp, fp and fn of every sample and class, [3, N, C], and the weight of the pixels that were seen, [N, C]."""
-        (x,), weight, hidden = inputs, units.weight, units.keep if self.link in overlap.LINKS else None
+        (x,), weight, hidden = inputs, units.weight, units.keep if self.link in kernel.LINKS else None
 
         def plainly(x: Tensor) -> tuple[Tensor, Tensor]:
             x = at_least_float32(x)
@@ -209,8 +210,8 @@ class OverlapLoss(RegionLoss, family="overlap"):
 
         given = [each for each in (x, target, weight) if each is not None]
         learnt = any(getattr(each, "requires_grad", False) for each in given[1:])
-        if self.link in overlap.LINKS and len(x.shape) > 2 and not learnt and eager.fits(*given):
-            found = overlap.counts(x, target, self.link, plainly, squared=self.squared, weight=weight, keep=hidden)
+        if self.link in kernel.LINKS and len(x.shape) > 2 and not learnt and eager.fits(*given):
+            found = kernel.counts(x, target, self.link, plainly, squared=self.squared, weight=weight, keep=hidden)
         else:
             found = plainly(x)
         total, seen = found
