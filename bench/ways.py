@@ -70,25 +70,31 @@ class _Ready:
 def measured(
     ways: Sequence[Way], yardsticks: dict[str, Yardstick], on: Device, *, rounds: int = 15, budget: float = SECONDS
 ) -> Timings:
-    """The ways and yardsticks of each case in turns; a way that cannot be made ready says why in its row."""
-    done: dict[tuple[str, str], _Ready] = {}
+    """The ways and yardsticks of each case in turns; a way that cannot be made ready says why in its row.
+
+    A way of another case that one is held against takes its turns there once more.
+    """
+    named, rows = {(way.case, way.name): way for way in ways}, []
     rates: dict[str, list[float]] = {name: [] for name in yardsticks}
     for case in dict.fromkeys(way.case for way in ways):
         torch.compiler.reset()  # of another size Dynamo would compile a version for all sizes
-        ready = {way.name: _ready(way, on) for way in ways if way.case == case}
-        runs = {f"way: {name}": one.run for name, one in ready.items() if one.run is not None}
+        own = [way for way in ways if way.case == case]
+        others = ((one.case, one.of) for way in own for one in way.asked if one.case)
+        beside = [named[key] for key in dict.fromkeys(others) if key in named and key[0] != case]
+        ready = {(way.case, way.name): _ready(way, on) for way in [*own, *beside]}
+        runs = {f"{key[0]}: {key[1]}": one.run for key, one in ready.items() if one.run is not None}
         log.info("%s: %d ways in turns", case, len(runs))
         everything = {**{name: yardstick.run for name, yardstick in yardsticks.items()}, **runs}
         times = turns(everything, on, rounds=rounds, warm=1, budget=budget)
         rate = {name: y.amount / statistics.median(times[name]) for name, y in yardsticks.items()}
-        for name, one in ready.items():
-            one.times, one.run = times.get(f"way: {name}", []), None  # what the run holds is no longer needed
+        for key, one in ready.items():
+            one.times, one.run = times.get(f"{key[0]}: {key[1]}", []), None  # what it holds is no longer needed
             one.floor = max(amount / rate[unit] for unit, amount in one.way.floor.items())
-            done[case, name] = one
+        rows += [_row(ready[case, way.name], ready) for way in own]
         for name, value in rate.items():
             rates[name].append(value)
     ceilings = {f"{name}, {y.unit}": statistics.median(rates[name]) / 1e9 for name, y in yardsticks.items()}
-    return Timings([_row(one, done) for one in done.values()], ceilings)
+    return Timings(rows, ceilings)
 
 
 def step(loss: Callable[..., Tensor], leaves: tuple[Tensor, ...], target: Tensor) -> Run:

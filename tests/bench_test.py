@@ -261,8 +261,9 @@ def test_what_is_for_a_gpu_runs_on_a_few_numbers(suite: types.ModuleType) -> Non
 
 def test_what_is_asked_of_the_cpu_is_there() -> None:
     """Each share that the issue asks for names a way that is measured."""
+    seen = {"rows": 512, "classes": 4_000}  # logits of 8 MB: of less, a process may have the memory at hand
     for suite in (logits, linear, sigmoid):
-        small = {name: value for name, value in suite.SMALL.items() if name != "asked"}
+        small = {name: seen.get(name, value) for name, value in suite.SMALL.items() if name != "asked"}
         parts = suite.report(Cpu(), replace(suite.SIZES["cpu"], **small))
         rows = [row for part in parts if isinstance(part, Timings) for row in part.rows]
         assert sum(len(row.asked) for row in rows) >= 3

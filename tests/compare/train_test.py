@@ -212,6 +212,19 @@ def test_class_weights_are_those_of_torch(task):
     assert max(effective) == pytest.approx(min(effective))
 
 
+def test_a_step_is_that_of_torch_bit_by_bit():
+    ours, theirs = (torch.nn.Linear(37, 5) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    step = network.AdamW(ours.parameters(), 7e-3, 1e-2)
+    oracle = torch.optim.AdamW(theirs.parameters(), lr=7e-3, weight_decay=1e-2, fused=True)
+    for x in torch.randn(20, 16, 37):
+        for model, optimizer in ((ours, step), (theirs, oracle)):
+            model.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+    assert all(torch.equal(x, y) for x, y in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
 def test_the_scores_that_stop_early_are_those_of_the_outputs_that_are_kept(task):
     repeat = Repeat(task.arrays, training(task), 0)
     for one in repeat.tries(ARMS["balanced_ensemble"]) + repeat.tries(ARMS["focal"]):

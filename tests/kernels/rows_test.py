@@ -82,7 +82,6 @@ LAYOUTS = {  # of logits [22, C]
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(rows, "BLOCK", 4 * C)
-    monkeypatch.setattr(rows, "LEAP", 2 * C)
 
 
 def draw(seed=0, dtype=torch.float64, layout="table"):
@@ -165,11 +164,10 @@ HIDDEN = {  # of 11 or more rows
 }
 
 
-@pytest.mark.parametrize(("dtype", "leap"), [*zip(DTYPES, (1, 2 * C, 1, 2 * C), strict=True), (torch.float64, 2**14)])
+@dtypes
 @some
-def test_hidden_rows(loss, dtype, leap, monkeypatch):
+def test_hidden_rows(loss, dtype):
     """By mask, by `ignore_index` and by a weight of 0, all three at once; behind them NaN and infinities."""
-    monkeypatch.setattr(rows, "LEAP", leap)
     for layout, pattern in ((a, b) for a in LAYOUTS for b in HIDDEN.values()):
         z, y = draw(3, dtype, layout)
         z, place = z.clone(), torch.arange(y.numel()).reshape(y.shape)
@@ -351,8 +349,7 @@ def test_nothing_is_as_large_as_the_logits_but_their_gradient(statistic, dtype, 
         assert large(lambda: forward(z.requires_grad_()), z.nbytes) == 0
 
 
-def test_hidden_rows_of_a_table_cost_nothing(monkeypatch):
-    monkeypatch.setattr(rows, "LEAP", 1)
+def test_hidden_rows_of_a_table_cost_nothing():
     z, y = draw(15, torch.bfloat16)
     for keep in (pattern(torch.arange(11)) for pattern in HIDDEN.values()):
         with mock.patch.object(torch, "softmax", wraps=torch.softmax) as softmax:

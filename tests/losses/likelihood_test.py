@@ -600,3 +600,51 @@ def test_probabilities_where_logits_belong_are_warned_of_once() -> None:
         first = loss(p, torch.tensor([0, 1, 2, 0]))
     assert torch.equal(first, loss(p, torch.tensor([0, 1, 2, 0])))
     torch.testing.assert_close(first, nn.CrossEntropyLoss()(p, torch.tensor([0, 1, 2, 0])))
+
+
+EXTREME = [0.0, -0.0, 30.0, -30.0, 100.0, -100.0, 1.5, -2.0]
+BINARY = {
+    "focal": lambda **k: lossmith.FocalLoss(link="sigmoid", alpha=0.25, **k),
+    "bce": lambda **k: lossmith.BCEWithLogitsLoss(weight=[0.5, 2.0], **k),
+    "asymmetric": lossmith.AsymmetricLoss,
+    "dsc": lambda **k: lossmith.DSCLoss(link="sigmoid", **k),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own, while it imports inductor
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("focal", torch.float32), ("dsc", torch.uint8), ("asymmetric", torch.int64)],
+)
+def test_compiled_labels_keep_their_digits_in_both_tails(name: str, kind: torch.dtype) -> None:
+    """By the real compiler, which takes expm1 for exp - 1, of both labels at each logit; one is ignored."""
+    z = torch.tensor(EXTREME * 2, requires_grad=True)
+    target = torch.arange(2).repeat_interleave(len(EXTREME)).to(kind)
+    if kind in (torch.float32, torch.int64):
+        target[3] = -100
+    exact, compiled = BINARY[name](reduction="none"), BINARY[name](reduction="none")
+    compiled.compile(fullgraph=True)
+    double = z.detach().double().requires_grad_()
+    got, wanted = compiled(z, target), exact(double, target)
+    torch.testing.assert_close(got, wanted.float(), rtol=2e-5, atol=1e-30)
+    slopes = torch.autograd.grad(got.sum(), z)[0], torch.autograd.grad(wanted.sum(), double)[0]
+    torch.testing.assert_close(slopes[0], slopes[1].float(), rtol=2e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_compiled_infinite_logits_cost_what_they_cost(name: str) -> None:
+    """Nothing on the right side, whatever the formula says of certainty on the wrong one."""
+    z, target = torch.tensor([math.inf, -math.inf, math.inf, -math.inf]), torch.tensor([1.0, 0.0, 0.0, 1.0])
+    exact, compiled = BINARY[name](reduction="none"), BINARY[name](reduction="none")
+    compiled.compile(fullgraph=True, backend="aot_eager")
+    z.requires_grad_()
+    got = compiled(z, target)
+    torch.testing.assert_close(got, exact(z, target))
+    assert torch.isfinite(torch.autograd.grad(got[:2].sum(), z)[0][:2]).all()  # what it costs nothing to be sure of
+
+
+def test_compiled_labels_under_vmap() -> None:
+    loss, z, target = BINARY["focal"](), noise(3, 4), torch.tensor([1.0, 0.0, 1.0, 0.0])
+    each = torch.vmap(torch.func.grad(lambda z: loss(z, target)))
+    got = torch.compile(each, fullgraph=True, backend="aot_eager")(z)
+    torch.testing.assert_close(got, each(z))

@@ -6,7 +6,7 @@ import jax.numpy as xp  # what formulas are given
 import torch
 from jax.core import Tracer
 from jax.lax import stop_gradient  # noqa: F401
-from jax.nn import log_sigmoid as logsigmoid  # noqa: F401
+from jax.nn import log_sigmoid as logsigmoid
 from jax.nn import log_softmax, logsumexp, softmax  # noqa: F401
 from jax.numpy import (  # noqa: F401
     amax,
@@ -47,6 +47,15 @@ def at_least_float32(x: Any) -> Any:
 
 def as_indices(x: Any) -> Any:
     return x.astype(xp.int32)
+
+
+def as_labels(x: Any) -> Any:
+    return x.astype(xp.int32)
+
+
+def log_sigmoids(z: Any) -> list[tuple[Any, Any]]:
+    """log(1 - p) and log p, p the sigmoid of `z`; what they leave to 1 is not at hand."""
+    return [(logsigmoid(-z), None), (logsigmoid(z), None)]
 
 
 def cast(x: Any, like: Any) -> Any:

@@ -28,7 +28,7 @@ from keras.ops import (  # noqa: F401
     where,
     zeros_like,
 )
-from keras.ops import log_sigmoid as logsigmoid  # noqa: F401
+from keras.ops import log_sigmoid as logsigmoid
 
 
 def argmax(x: Any, axis: int, keepdim: bool) -> Any:
@@ -49,6 +49,15 @@ def at_least_float32(x: Any) -> Any:
 
 def as_indices(x: Any) -> Any:
     return xp.cast(x, "int32")
+
+
+def as_labels(x: Any) -> Any:
+    return xp.cast(x, "int32")
+
+
+def log_sigmoids(z: Any) -> list[tuple[Any, Any]]:
+    """log(1 - p) and log p, p the sigmoid of `z`; what they leave to 1 is not at hand."""
+    return [(logsigmoid(-z), None), (logsigmoid(z), None)]
 
 
 def cast(x: Any, like: Any) -> Any:

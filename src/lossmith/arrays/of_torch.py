@@ -27,7 +27,7 @@ from torch import (  # noqa: F401
     where,
     zeros_like,
 )
-from torch.nn.functional import logsigmoid  # noqa: F401
+from torch.nn.functional import logsigmoid
 
 
 def is_floating(x: Tensor) -> bool:
@@ -45,6 +45,11 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 def as_indices(x: Tensor) -> Tensor:
     return x.to(xp.int64)
+
+
+def as_labels(x: Tensor) -> Tensor:
+    """Integers that can hold any mark beside 0 and 1, no wider than needed: compilers are slow with 64 bits."""
+    return x.to(xp.promote_types(x.dtype, xp.int32))
 
 
 def cast(x: Tensor, like: Tensor) -> Tensor:
@@ -77,7 +82,46 @@ def least_normal(x: Tensor) -> float:
 def marks(index: Tensor, like: Tensor, axis: int) -> Tensor:
     """True at `index`, which has length 1 along `axis`, and False elsewhere, in the shape of `like`."""
     shape = [-1 if a == axis % like.dim() else 1 for a in range(like.dim())]
-    return xp.arange(like.shape[axis], device=like.device).reshape(shape) == index
+    narrow = xp.arange(like.shape[axis], dtype=xp.int32, device=like.device)  # compilers are slow with 64 bits
+    return narrow.reshape(shape) == index.to(xp.int32)
+
+
+def log_sigmoids(z: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+    """log(1 - p) and log p, p the sigmoid of `z`, each with what it leaves to 1 where that comes for nothing.
+
+    A compiler is given one expression for both, since it would not see what they have in common. It takes expm1 for
+    exp - 1, too, so that 1 - p is better not computed from log p.
+    """
+    transformed = xp._C._are_functorch_transforms_active()  # vmap would know nothing of such a function
+    if transformed or not xp.compiler.is_compiling():
+        return [(logsigmoid(-z), None), (logsigmoid(z), None)]
+    learnt = z.requires_grad and xp.is_grad_enabled()
+    log_rest, log_p, p, rest = _LogSigmoids.apply(z) if learnt else _log_sigmoids(z)  # type: ignore[no-untyped-call]
+    return [(log_rest, p), (log_p, rest)]
+
+
+def _log_sigmoids(z: Tensor) -> tuple[Tensor, ...]:
+    power = (-z.abs()).exp()
+    bend, large = power.log1p(), 1 / (1 + power)
+    small, positive = power * large, z >= 0
+    p, rest = where(positive, large, small), where(positive, small, large)
+    return (-z).clamp(max=0) - bend, z.clamp(max=0) - bend, p, rest
+
+
+class _LogSigmoids(xp.autograd.Function):
+    """log(1 - p), log p, p and 1 - p: what is known of their slopes makes a shorter loop than the chain rule."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> tuple[Tensor, ...]:
+        found = _log_sigmoids(z)
+        ctx.save_for_backward(*found[2:])
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        p, rest = ctx.saved_tensors
+        by_log_rest, by_log_p, by_p, by_rest = grads
+        return by_log_p * rest - by_log_rest * p + (by_p - by_rest) * (p * rest)
 
 
 def expand_dims(x: Tensor, axis: int) -> Tensor:

@@ -104,9 +104,9 @@ class LabelledLoss(Loss, family=""):
 
 
 def choose(positive: Tensor, pair: Pair) -> Tensor | None:
-    """The second of the pair where `positive`, else the first; None if both are 1."""
+    """The second of the pair where `positive` is 1, the first where it is 0; None if both are 1."""
     negative, one = pair
-    return None if isinstance(one, float) else ops_of(positive).where(positive, one, negative)
+    return None if isinstance(one, float) else negative + positive * (one - negative)
 
 
 def scaled(value: Tensor, factor: Tensor | float | None) -> Tensor:

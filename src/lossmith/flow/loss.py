@@ -9,6 +9,7 @@ import inspect
 import math
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lossmith.flow.sum import WeightedSum
 
 Input = Tensor | tuple[Tensor, ...]
+Computed = Callable[[tuple[Tensor, ...], Tensor, Units], tuple[Tensor, Tensor | None]]
 registry: dict[str, type["Loss"]] = {}  # name -> final class; exports, docs, command line and laws all read it
 
 
@@ -218,33 +220,39 @@ class Loss(Arithmetic, FromFunction, Parametrised):
 
     def weigh(self, inputs: tuple[Tensor, ...], ready: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         """`values`, of what was admitted."""
-        value, weight = self._evaluate_in_blocks(inputs, ready, units)
+        return self._in_blocks(self._weighed, inputs, ready, units)
+
+    def _in_blocks(
+        self, compute: Computed, inputs: tuple[Tensor, ...], target: Tensor, units: Units
+    ) -> tuple[Tensor, Tensor | None]:
+        """What is computed, by blocks of units where that is quicker: each value depends on its own unit alone."""
+        x, beside = inputs[0], [t for t in (target, units.weight) if t is not None]
+        several = self.blocked(target) and len(inputs) == 1 and len(units.shape) > 0 and isinstance(x, Tensor)
+        if not (several and x.numel() >= WORTH and eager.fits(x, *beside)):
+            return compute(inputs, target, units)
+        if any(t.requires_grad for t in beside) or (torch.is_grad_enabled() and not x.requires_grad):  # or it is learnt
+            return compute(inputs, target, units)
+
+        def block(x: Tensor, rows: slice) -> tuple[Tensor, Tensor | None]:
+            return compute((x,), target[rows], units.take(rows))
+
+        try:
+            return by_blocks(block, x, len(x))
+        except LearntError:
+            return compute(inputs, target, units)
+
+    def _weighed(self, inputs: tuple[Tensor, ...], ready: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+        value, weight = self._evaluated(inputs, ready, units)
         if units.weight is not None:
             value = value * units.weight
         if units.keep is not None:
             value = ops_of(value).where(units.keep, value, 0.0)
         return value, self.shares(weight, ready, units, value)
 
-    def _evaluate_in_blocks(
-        self, inputs: tuple[Tensor, ...], target: Tensor, units: Units
-    ) -> tuple[Tensor, Tensor | None]:
-        """`evaluate`, by blocks of units where that is quicker: each value depends on its own unit alone."""
-        x, beside = inputs[0], [t for t in (target, units.weight) if t is not None]
-        several = self.blocked(target) and len(inputs) == 1 and len(units.shape) > 0 and isinstance(x, Tensor)
-        if not (several and x.numel() >= WORTH and eager.fits(x, *beside)):
-            return self._evaluate_whole(inputs, target, units)
-        if any(t.requires_grad for t in beside) or (torch.is_grad_enabled() and not x.requires_grad):  # or it is learnt
-            return self._evaluate_whole(inputs, target, units)
+    def _totals(self, inputs: tuple[Tensor, ...], ready: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+        return totals(*self._weighed(inputs, ready, units))
 
-        def block(x: Tensor, rows: slice) -> tuple[Tensor, Tensor | None]:
-            return self._evaluate_whole((x,), target[rows], units.take(rows))
-
-        try:
-            return by_blocks(block, x, len(x))
-        except LearntError:
-            return self._evaluate_whole(inputs, target, units)
-
-    def _evaluate_whole(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
+    def _evaluated(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         """`evaluate`, and what came of it has the shape of the units."""
         value, weight = self.evaluate(inputs, target, units)
         if not known(value) or not agree(value.shape, units.shape):
@@ -333,11 +341,13 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         sample_weight: Tensor | None = None,
     ) -> Partial:
         """The sums of this batch, to merge with those of other batches; `reduce` turns them into the loss."""
-        value, share = self.values(input, target, mask, sample_weight)
-        ops = ops_of(value)
-        count = ops.full(value, (), math.prod(value.shape)) if share is None else ops.sum(share)
+        compute: Computed = self._totals
+        return self.as_partial(*self._in_blocks(compute, *self.admit(input, target, mask, sample_weight)))
+
+    def as_partial(self, total: Tensor, count: Tensor | None) -> Partial:
+        """The partial of the totals of a batch, or of its blocks."""
         kind = SetPartial if self.scope == "set" else Partial
-        return kind(ops.sum(value), count)
+        return kind(ops_of(total).sum(total), ops_of(total).sum(count))
 
     def reduce(self, partial: Partial, *, num_items: float | Tensor | None = None) -> Tensor:
         """The loss of a partial: its mean or sum; `num_items` divides by a count of your own instead.
@@ -384,6 +394,13 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     def __repr__(self) -> str:
         shown = {k: spell(v) if isinstance(v, Tensor) else repr(v) for k, v in self.options().items()}
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in shown.items())})"
+
+
+def totals(value: Tensor, share: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The sum of values, and what a mean divides it by."""
+    ops = ops_of(value)
+    total = ops.sum(value)  # before the count: of the two orders the one whose loop compilers make quick
+    return total, ops.full(value, (), math.prod(value.shape)) if share is None else ops.sum(share)
 
 
 def _register(cls: type[Loss], name: str | None = None) -> None:

@@ -19,7 +19,8 @@ Counts = Sequence[float] | Tensor
 def kept(owner: str, units: Units, target: Tensor, ignore_index: int | None, mask: Tensor | None) -> Tensor | None:
     """True where a unit counts; None if all do (found out only where looking at the data is cheap)."""
     keep = None
-    if ignore_index is not None and len(target.shape) == len(units.shape):
+    of_units = len(target.shape) == len(units.shape)
+    if ignore_index is not None and of_units and not (may_look(target) and _beyond(ignore_index, target)):
         keep = target != ignore_index
         if may_look(keep) and bool(keep.all()):
             keep = None
@@ -31,6 +32,14 @@ def kept(owner: str, units: Units, target: Tensor, ignore_index: int | None, mas
         mask = units.spread(owner, "mask", mask)
         keep = mask if keep is None else keep & mask
     return keep
+
+
+def _beyond(value: int, x: Tensor) -> bool:
+    """Whether a value is less or more than all of `x`, which is quicker to find out than whether it is there."""
+    if not x.numel():
+        return True
+    low, high = torch.aminmax(x)
+    return bool((value < low) | (value > high))
 
 
 def sample_weights(owner: str, units: Units, weight: Tensor, keep: Tensor | None, like: Tensor) -> Tensor:

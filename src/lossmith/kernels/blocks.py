@@ -4,7 +4,7 @@ An expression of ten operations reads and writes the whole tensor ten times, and
 block only the first read and the last write go to memory. The slopes wait where the gradient will be.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossmith.kernels import eager
 
-BLOCK = 2**17  # numbers in a block, whose dozen intermediate results are to stay in cache together
+BLOCK = 2**18  # numbers in a block, whose intermediate results are to stay in cache
 WORTH = 2**18  # numbers from which on blocks are quicker
 
 Evaluate = Callable[[Tensor, Any], tuple[Tensor, Tensor | None]]
@@ -23,59 +23,72 @@ class LearntError(Exception):
 
 
 def by_blocks(evaluate: Evaluate, x: Tensor, count: int) -> tuple[Tensor, Tensor | None]:
-    """The values, [N, *], of ``evaluate(x[rows], rows)`` for `x` of `count` rows, and their weights if they have any.
+    """The values of ``evaluate(x[rows], rows)`` for `x` of `count` rows, and what they weigh if they weigh anything.
 
+    They are those of the rows, [N, *], or where evaluate returns one number for all of its rows, one for each block.
     Raises `LearntError` where the values depend on another tensor that wants a gradient.
     """
     weights: list[Tensor] = []
     wanted = x.requires_grad and torch.is_grad_enabled()
-    value: Tensor = _Blocks.apply(evaluate, x, count, wanted, weights)  # type: ignore[no-untyped-call]
-    return value, torch.cat(weights) if weights else None
+    height = max(BLOCK * count // max(x.numel(), 1), 1)
+    blocks = [slice(start, min(start + height, count)) for start in range(0, count, height)]
+    value: Tensor = _Blocks.apply(evaluate, x, blocks, wanted, weights)  # type: ignore[no-untyped-call]
+    return value, (torch.cat if weights[0].dim() else torch.stack)(weights) if weights else None
 
 
 class _Blocks(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, evaluate: Evaluate, x: Tensor, count: int, wanted: bool, weights: list[Tensor]) -> Tensor:
-        ctx.evaluate, ctx.count = evaluate, count
+    def forward(ctx: Any, evaluate: Evaluate, x: Tensor, blocks: list[slice], wanted: bool, weights: Any) -> Tensor:
+        ctx.evaluate, ctx.blocks = evaluate, blocks
         ctx.save_for_backward(x)
-        ctx.slope, value = _pass(evaluate, x, count, wanted, weights)
-        return value
+        ctx.slope, values, ctx.places = _pass(evaluate, x, blocks, wanted, weights)
+        return values
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
         (x,) = ctx.saved_tensors
         if not eager.once(upstream):
-            whole = slice(0, ctx.count)
-            return None, eager.again(lambda x: ctx.evaluate(x, whole)[0], x, (upstream,)), None, None, None
+
+            def again(x: Tensor) -> Tensor:
+                values = [ctx.evaluate(x[rows], rows)[0] for rows in ctx.blocks]
+                return torch.cat(values) if values[0].dim() else torch.stack(values)
+
+            return None, eager.again(again, x, (upstream,)), None, None, None
         slope, ctx.slope = ctx.slope, None  # taken: a second backward computes it anew
         if slope is None:
-            slope = _pass(ctx.evaluate, x, ctx.count, True, [])[0]
-        behind = x.dim() - upstream.dim()
-        return None, slope.mul_(upstream if not behind else upstream.unsqueeze(1)), None, None, None
+            slope = _pass(ctx.evaluate, x, ctx.blocks, True, [])[0]
+        for rows, place in zip(ctx.blocks, ctx.places, strict=True):
+            above = upstream[place]
+            slope[rows].mul_(above.unsqueeze(1) if 0 < above.dim() < x.dim() else above)
+        return None, slope, None, None, None
 
 
 def _pass(
-    evaluate: Evaluate, x: Tensor, count: int, wanted: bool, weights: list[Tensor]
-) -> tuple[Tensor | None, Tensor]:
-    """The slopes by `x`, if they are wanted, and the values; the weights go to their list."""
-    height = max(BLOCK * count // max(x.numel(), 1), 1)
+    evaluate: Evaluate, x: Tensor, blocks: list[slice], wanted: bool, weights: list[Tensor]
+) -> tuple[Tensor | None, Tensor, Sequence[Any]]:
+    """The slopes by `x`, if they are wanted, the values, and where among them those of each block are.
+
+    The weights go to their list.
+    """
     slope, values = eager.fresh(x) if wanted else None, torch.empty(0)
-    for start in range(0, count, height):
-        rows = slice(start, min(start + height, count))
+    places: Sequence[Any] = blocks
+    for k, rows in enumerate(blocks):
         with torch.set_grad_enabled(wanted):
             block = x[rows].detach().requires_grad_(wanted)
             value, weight = evaluate(block, rows)
         if slope is not None:
-            if start == 0 and others(value, block):
+            if k == 0 and others(value, block):
                 raise LearntError
             one = value.new_ones(()).expand_as(value)
             (slope[rows],) = torch.autograd.grad(value, block, one, materialize_grads=True)
-        if start == 0:
-            values = eager.fresh(value, (count, *value.shape[1:]))
-        values[rows] = value.detach()
+        if k == 0:
+            one_each = not value.dim()
+            places = range(len(blocks)) if one_each else blocks
+            values = eager.fresh(value, (len(blocks),) if one_each else (blocks[-1].stop, *value.shape[1:]))
+        values[places[k]] = value.detach()
         if weight is not None:
             weights.append(weight.detach())
-    return slope, values
+    return slope, values, places
 
 
 def others(value: Tensor, block: Tensor) -> bool:

@@ -8,7 +8,7 @@ What log p loses to rounding as p goes to 1 is kept by ``rest = 1 - p``, summed 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +17,6 @@ from torch import Tensor
 from lossmith.kernels import eager
 
 BLOCK = 2**20  # numbers in a block: 4 MiB of float32, which stay in cache and keep the threads busy
-LEAP = 2**14  # numbers in hidden rows from which on it is quicker to leap over them
 FAINT = 1e-30  # below it a float32 probability runs out of digits
 
 
@@ -111,7 +110,8 @@ class _InBlocks(torch.autograd.Function):
         ctx: Any, z: Tensor, index: Tensor | None, keep: Tensor | None, mean: bool, wanted: bool, again: Again
     ) -> tuple[Tensor, ...]:
         waits = wanted and z.dtype in (torch.float32, torch.float64)
-        ctx.p, found = _forward(z, index, keep, mean, waits)
+        ctx.places = list(_places(z, keep))
+        ctx.p, found = _forward(z, index, keep, mean, waits, ctx.places)
         ctx.again, ctx.mean = again, mean
         *statistic, rest = found
         ctx.save_for_backward(z, index, keep, rest)
@@ -125,11 +125,11 @@ class _InBlocks(torch.autograd.Function):
         p, ctx.p = ctx.p, None  # taken: a second backward computes it anew
         if keep is not None:
             grads = tuple(torch.where(keep, g, 0.0) for g in grads)
-        return _backward(z, index, keep, rest, p, grads), None, None, None, None, None
+        return _backward(z, index, keep, rest, p, grads, ctx.places), None, None, None, None, None
 
 
 def _forward(
-    z: Tensor, index: Tensor | None, keep: Tensor | None, mean: bool, waits: bool
+    z: Tensor, index: Tensor | None, keep: Tensor | None, mean: bool, waits: bool, places: Sequence[Any]
 ) -> tuple[Tensor | None, list[Tensor]]:
     """The softmax, with 0 at the targets, if it `waits` for the gradients, and ``[logp, (mean_logp,) rest]`` or
     ``[lse, rest]``."""
@@ -138,7 +138,7 @@ def _forward(
     equal = [math.log(classes)] if index is None else [-math.log(classes)] * (1 + mean)  # the statistic of equal logits
     found = [torch.full_like(like, value) for value in [*equal, 1 - 1 / classes]]
     whole = _empty(z, keep) if waits else None
-    for at in _places(z, keep):
+    for at in places:
         x = _visible(z, keep, at)
         p = _softmax(x, whole, at)
         statistic = _statistic(x, p, None if index is None else index[at].unsqueeze(1), mean)
@@ -167,7 +167,13 @@ def _statistic(x: Tensor, p: Tensor, index: Tensor | None, mean: bool) -> list[T
 
 
 def _backward(
-    z: Tensor, index: Tensor | None, keep: Tensor | None, rest: Tensor, p: Tensor | None, grads: tuple[Tensor, ...]
+    z: Tensor,
+    index: Tensor | None,
+    keep: Tensor | None,
+    rest: Tensor,
+    p: Tensor | None,
+    grads: tuple[Tensor, ...],
+    places: Sequence[Any],
 ) -> Tensor:
     """``a p + b onehot + c / C``, joined in at least float32 and rounded once."""
     if index is None:
@@ -178,7 +184,7 @@ def _backward(
         spread = grads[1] / z.shape[1]
         a, at_target = -grads[0] - grads[1], grads[0] * rest - grads[1] * (1 - rest) + spread
     whole = _empty(z, keep) if p is None else p
-    for at in _places(z, keep):
+    for at in places:
         block = whole[at] if p is not None else _softmax(_visible(z, keep, at), whole, at)
         block.mul_(a[at].unsqueeze(1))
         if spread is not None:
@@ -190,46 +196,41 @@ def _backward(
 
 
 def _places(z: Tensor, keep: Tensor | None) -> Iterator[Any]:
-    """The blocks that hold rows to keep, as indices of logits and of numbers per row alike."""
+    """The blocks, as indices of logits and of numbers per row alike; of a table they hold the rows to keep alone.
+
+    Rows that follow each other are a view; others are gathered, which costs little where they then stay in cache.
+    """
     count, classes, sites = (*z.shape, 1)[:3]
+    height = max(BLOCK // max(classes * sites, 1), 1)
     if z.dim() == 2:
-        height = max(BLOCK // max(classes, 1), 1)
-        for start, stop in _runs(keep, classes, count):
-            yield from (slice(row, min(row + height, stop)) for row in range(start, stop, height))
+        shown = None if keep is None or bool(keep.all()) else keep.nonzero()[:, 0]
+        for start in range(0, count if shown is None else len(shown), height):
+            at = None if shown is None else shown[start : start + height]
+            first, last = (start, min(start + height, count) - 1) if at is None else (int(at[0]), int(at[-1]))
+            yield slice(first, last + 1) if at is None or last - first == len(at) - 1 else at
         return
     width = max(min(BLOCK // classes, sites), 1)
-    height = max(BLOCK // (classes * max(sites, 1)), 1)
     for row in range(0, count, height):
         for site in range(0, sites, width):
             yield slice(row, row + height), ..., slice(site, site + width)
 
 
-def _runs(keep: Tensor | None, classes: int, count: int) -> list[tuple[int, int]]:
-    """Where the rows of a table are that are to be looked at; a gap that is not worth a leap is part of a run."""
-    if keep is None:
-        return [(0, count)]
-    ends = keep.new_zeros(1, dtype=torch.int8)
-    edges = keep.to(torch.int8).diff(prepend=ends, append=ends)
-    starts, stops = (edges == 1).nonzero()[:, 0], (edges == -1).nonzero()[:, 0]
-    wide = (starts[1:] - stops[:-1]) * classes >= LEAP
-    starts, stops = torch.cat([starts[:1], starts[1:][wide]]), torch.cat([stops[:-1][wide], stops[-1:]])
-    return list(zip(starts.tolist(), stops.tolist(), strict=True))
-
-
 def _put(x: Tensor, at: Any, block: Tensor) -> None:
-    if x[at].data_ptr() != block.data_ptr():
-        x[at] = block
+    if isinstance(at, Tensor) or x[at].data_ptr() != block.data_ptr():
+        x[at] = block.to(x.dtype)
 
 
 def _visible(z: Tensor, keep: Tensor | None, at: Any) -> Tensor:
     """A block of logits, with equal ones where they are hidden."""
-    return z[at] if keep is None or bool(keep[at].all()) else torch.where(keep[at].unsqueeze(1), z[at], 0.0)
+    if keep is None or z.dim() == 2 or bool(keep[at].all()):
+        return z[at]
+    return torch.where(keep[at].unsqueeze(1), z[at], 0.0)
 
 
 def _softmax(x: Tensor, whole: Tensor | None, at: Any) -> Tensor:
     """The softmax of a block in at least float32, in its place of the `whole` where that is possible."""
     wide = torch.promote_types(x.dtype, torch.float32)
-    if whole is None or whole.dtype != wide or not whole[at].is_contiguous():
+    if whole is None or isinstance(at, Tensor) or whole.dtype != wide or not whole[at].is_contiguous():
         return torch.softmax(x, 1, dtype=wide)
     return torch.softmax(x, 1, out=whole[at])
 
@@ -238,7 +239,5 @@ def _empty(z: Tensor, keep: Tensor | None) -> Tensor:
     """A tensor for the gradient, with 0 in the rows of a table that no block holds."""
     x = eager.fresh(z)
     if keep is not None and z.dim() == 2:
-        ends = [0, *(row for run in _runs(keep, z.shape[1], len(z)) for row in run), len(z)]
-        for start, stop in zip(ends[::2], ends[1::2], strict=True):
-            x[start:stop] = 0
+        x.index_fill_(0, (~keep).nonzero()[:, 0], 0)
     return x

@@ -143,6 +143,35 @@ def log_p_binary(link: str, z: Tensor, present: bool) -> Tensor:
     return ops.where(small, near, safe_log(1 - ops.where(small, 0.5, z)))
 
 
+def log_p_both(link: str, z: Tensor, shares: tuple[Tensor, Tensor] | None) -> list[tuple[Tensor, Any]]:
+    """log p of a label's absence and of its presence, each with the functions that a formula of it is given.
+
+    Of a label without a share in the target log p is 0, so that an infinite one is not multiplied by nothing.
+    """
+    ops, sides = ops_of(z), []
+    if link == "sigmoid":
+        found = ops.log_sigmoids(z)
+    else:
+        found = [(log_p_binary(link, z, present=side), None) for side in (False, True)]
+    for k, (logp, rest) in enumerate(found):
+        logp = logp if shares is None else ops.where(shares[k] > 0, logp, 0.0)
+        sides.append((logp, ops.xp if rest is None else _Beside(ops.xp, logp, rest)))
+    return sides
+
+
+class _Beside:
+    """The functions of an array library, beside a log p whose 1 - p is known already: it need not be taken from it."""
+
+    def __init__(self, xp: Any, logp: Tensor, rest: Tensor) -> None:
+        self._xp, self._logp, self._rest = xp, logp, rest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._xp, name)
+
+    def expm1(self, x: Any) -> Any:
+        return -self._rest if x is self._logp else self._xp.expm1(x)
+
+
 def warn_of_probabilities(loss: Any, x: Tensor, axis: int | None, enough: int) -> None:
     """Warn where what a link calls logits looks like probabilities; look once, where there are `enough` numbers.
 

@@ -36,7 +36,8 @@ class MarginLoss(LabelledLoss, family="margin"):
             warnings.warn(f"{type(self).__name__} is a metric: it has no gradient to train with", stacklevel=2)
         value = self.formula(target * inputs[0], ops_of(target).xp)
         costs, counts = self.binary_costs(value)
-        return scaled(value, choose(target > 0, costs)), choose(target > 0, counts)
+        positive = ops_of(value).cast(target > 0, value)
+        return scaled(value, choose(positive, costs)), choose(positive, counts)
 
     def positives(self, target: Tensor, units: Units) -> Tensor:
         return target > 0

@@ -9,7 +9,7 @@ such as the recall of a class that does not occur, is None: never NaN, never a m
 that is there twice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,8 @@ def ranking(
     1.0
     """
     scores, labels = np.asarray(prob, dtype=np.float64), np.asarray(y)
-    areas = _per_class(_roc_auc, scores, labels, classes, weight)
-    precisions = _per_class(_average_precision, scores, labels, classes, weight)
+    areas = _per_class(_roc_auc, scores, labels, range(classes), weight)
+    precisions = _per_class(_average_precision, scores, labels, range(classes), weight)
     return {
         "average_precision": _headline(precisions, positive),
         "roc_auc": _headline(areas, positive),
@@ -54,7 +54,8 @@ def average_precision(
 
     Where it is undefined (labels of one class only) it is 0, so that early stopping sees no progress.
     """
-    value = _headline(_per_class(_average_precision, np.asarray(prob), np.asarray(y), classes, weight), positive)
+    asked = range(classes) if positive is None else (positive,)
+    value = _mean(_per_class(_average_precision, np.asarray(prob), np.asarray(y), asked, weight))
     return 0.0 if value is None else value
 
 
@@ -101,12 +102,12 @@ def calibration(prob: ArrayLike, y: ArrayLike, classes: int, weight: Weight = No
 
 
 def _per_class(
-    measure: Callable[..., float], scores: NDArray[Any], y: NDArray[Any], classes: int, weight: Weight
+    measure: Callable[..., float], scores: NDArray[Any], y: NDArray[Any], classes: Iterable[int], weight: Weight
 ) -> Values:
-    """``measure(is it this class, its score, weight)`` of every class; None where ``y`` has only one side of it."""
-    hits = [y == c for c in range(classes)]
+    """``measure(is it this class, its score, weight)`` of each class; None where ``y`` has only one side of it."""
+    hits = {c: y == c for c in classes}
     return [
-        float(measure(hit, scores[:, c], weight)) if hit.any() and not hit.all() else None for c, hit in enumerate(hits)
+        float(measure(hit, scores[:, c], weight)) if hit.any() and not hit.all() else None for c, hit in hits.items()
     ]
 
 

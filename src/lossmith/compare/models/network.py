@@ -1,11 +1,13 @@
 """Training a network by gradients, with early stopping on a measure that is the same for every arm."""
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from lossmith.compare.models.fitted import Fitted, Prepared
 from lossmith.compare.settings import Training
@@ -34,6 +36,45 @@ class Scoring(Protocol):
     def score(self, outputs: Tensor, part: str) -> float: ...
 
 
+class AdamW:
+    """The steps of `torch.optim.AdamW(fused=True)`, bit by bit, with torch's defaults.
+
+    That one loads torch's compiler when it is made, for seconds in every worker, and looks at its own options for
+    longer than it computes.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], rate: float, decay: float) -> None:
+        self.parameters, self.rate, self.decay = list(parameters), rate, decay
+        self.means, self.squares = ([torch.zeros_like(x) for x in self.parameters] for _ in range(2))
+        self.steps = [torch.zeros(()) for _ in self.parameters]
+
+    def forget(self) -> None:
+        """Leave no gradient."""
+        for x in self.parameters:
+            x.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move the parameters by their gradients."""
+        gradients = [x.grad for x in self.parameters if x.grad is not None]
+        adamw(
+            self.parameters,
+            gradients,
+            self.means,
+            self.squares,
+            [],
+            self.steps,
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.rate,
+            weight_decay=self.decay,
+            eps=1e-8,
+            maximize=False,
+        )
+
+
 def fit(
     prepared: Prepared,
     training: Training,
@@ -44,9 +85,7 @@ def fit(
 ) -> Fitted:
     """Train until the score has not improved for ``training.patience`` epochs, and keep the best epoch."""
     clock = time.perf_counter()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
-    )
+    optimizer = AdamW(model.parameters(), training.learning_rate, training.weight_decay)
     losses = (
         train_epoch(prepared, objective, model, optimizer, batches, epoch)
         for epoch, batches in enumerate(epochs, start=1)
@@ -85,7 +124,7 @@ def train_epoch(
     prepared: Prepared,
     objective: Objective,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     batches: tuple[Tensor, ...],
     epoch: int,
 ) -> float:
@@ -94,13 +133,13 @@ def train_epoch(
     model.train()
     losses = []
     for rows in batches:
-        loss = objective(model(inputs[rows]), rows)
-        optimizer.zero_grad()
+        loss = objective(model(inputs.index_select(0, rows)), rows)
+        optimizer.forget()
         torch.autograd.backward(loss)
         optimizer.step()
         losses.append(loss.detach())
     mean = float(torch.stack(losses).mean())
-    if not torch.isfinite(torch.tensor(mean)):
+    if not math.isfinite(mean):
         raise RunFailedError(f"{objective.name}: the training loss is not finite in epoch {epoch}.")
     return mean
 

@@ -56,12 +56,16 @@ class Objective:
 
     def __call__(self, outputs: Tensor, rows: Tensor) -> Tensor:
         """The loss of the outputs of a batch of training rows, which are given by their numbers."""
-        return self.of(outputs, self.target[rows], None if self.row_weight is None else self.row_weight[rows])
+        weight = None if self.row_weight is None else self.row_weight.index_select(0, rows)
+        return self.of(outputs, self.target.index_select(0, rows), weight)
 
     def of(self, outputs: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
         """The loss of outputs against targets."""
         if self.shift is not None:
             outputs = outputs + self.shift.to(outputs.device)
+        if len(self.losses) == 1:
+            value: Tensor = self.loss(outputs, target, sample_weight=weight)
+            return value
         blocks = torch.split(outputs, self.width, dim=1)
         values = [loss(block, target, sample_weight=weight) for loss, block in zip(self.losses, blocks, strict=True)]
-        return torch.stack(values).sum() if len(values) > 1 else values[0]
+        return torch.stack(values).sum()

@@ -26,6 +26,7 @@ from lossmith.losses.link import (
     Link,
     log_p_all,
     log_p_binary,
+    log_p_both,
     log_p_of,
     target_rows,
     warn_of_probabilities,
@@ -179,20 +180,19 @@ class LikelihoodLoss(FusedLinear, LabelledLoss, family="likelihood"):
             return self._evaluate_signs(z, ops_of(z).cast(target, z), costs, counts)
         ops, (count0, count1) = ops_of(z), counts
         t = ops.cast(target, z)
-        seen = [z, z] if self.label_smoothing else [ops.where(t < 1, z, 0.5), ops.where(t > 0, z, 0.5)]
-        formulas = (self.absent, self.formula)
-        losses = [formulas[k](log_p_binary(self.link, seen[k], present=bool(k)), ops.xp) for k in (0, 1)]
-        absent, present = self._per_label(losses, list(costs), 2)
+        shares = None if self.label_smoothing else (1 - t, t)
+        (rest, by_rest), (logp, by_p) = log_p_both(self.link, z, shares)
+        absent, present = self._per_label([self.absent(rest, by_rest), self.formula(logp, by_p)], list(costs), 2)
         return t * present + (1 - t) * absent, None if self.weight is None else t * count1 + (1 - t) * count0
 
     def _evaluate_signs(self, z: Tensor, target: Tensor, costs: Pair, counts: Pair) -> tuple[Tensor, Tensor | None]:
         """Of labels that are there or not: log p of what is the case, whose formula is one where both are the same."""
-        ops, positive = ops_of(z), target > 0
+        ops = ops_of(z)
         logp = log_p_binary("sigmoid", z * (2 * target - 1), present=True)
         value = self.formula(logp, ops.xp)
         if getattr(self.absent, "__func__", None) is not LikelihoodLoss.absent:
-            value = ops.where(positive, value, self.absent(logp, ops.xp))
-        return scaled(value, choose(positive, costs)), choose(positive, counts)
+            value = ops.where(target > 0, value, self.absent(logp, ops.xp))
+        return scaled(value, choose(target, costs)), choose(target, counts)
 
     def _per_label(
         self, losses: list[Tensor], costs: list[Tensor | float | None], classes: int, axis: int | None = None
@@ -232,9 +232,9 @@ class LikelihoodLoss(FusedLinear, LabelledLoss, family="likelihood"):
 
 
 def _is_hard(target: Tensor) -> bool:
-    """Whether it is known that each label is either there or not."""
+    """Whether it is known that each label is either there or not; a compiler makes no use of that."""
     if not ops_of(target).is_floating(target):
-        return True
+        return not (isinstance(target, Tensor) and torch.compiler.is_compiling())
     return may_look(target) and torch.equal(target, target.round())
 
 
@@ -252,9 +252,9 @@ def along(vector: Tensor, like: Tensor, axis: int) -> Tensor:
 
 def complement(x: Any, xp: Any) -> Any:
     """``1 - e^x`` for x of at most 0: its value keeps its digits near 0, and its slope far below."""
-    near = xp.where(x > -0.5, x, xp.zeros_like(x))
+    near = xp.tanh(xp.where(x > -0.5, x, xp.zeros_like(x)) / 2)  # compilers would take expm1 for exp - 1
     far = xp.where(x > -0.5, xp.zeros_like(x) - 1, x)  # there the slope of expm1, taken from its value, cancels
-    return xp.where(x > -0.5, -xp.expm1(near), 1 - xp.exp(far))
+    return xp.where(x > -0.5, 2 * near / (near - 1), 1 - xp.exp(far))
 
 
 def arranged(
@@ -271,7 +271,9 @@ def arranged(
         input = at_least_float32(input)
     if ops.is_floating(target):
         target = ops.cast(target, input)
-    elif ops.dtype_name(target) != "bool":  # ignore_index would wrap around in a narrow type
+    elif not over_classes:  # ignore_index would wrap around in a narrow type
+        target = ops.as_labels(target)
+    elif ops.dtype_name(target) != "bool":
         target = ops.as_indices(target)
     return (input,), target, units
 

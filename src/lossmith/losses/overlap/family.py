@@ -13,7 +13,7 @@ from torch import Tensor
 from lossmith.arrays import ops_of
 from lossmith.errors import ParameterError, ShapeError
 from lossmith.flow.domain import Classes, Domain, Interval
-from lossmith.flow.loss import Input, Loss
+from lossmith.flow.loss import Input, Loss, totals
 from lossmith.flow.parameter import integer_or_none, param, weights_or_none
 from lossmith.flow.partial import Partial, divide
 from lossmith.flow.units import Units, at_least_float32
@@ -133,6 +133,17 @@ class RegionLoss(Loss, family="overlap"):
         value, seen = self.evaluate(inputs, ready, replace(units, keep=units.shown))
         assert seen is not None
         return self.weighed(value, seen, sample_weight if of_samples else None)
+
+    def partial(
+        self,
+        input: Input,
+        target: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Partial:
+        """The sums of the values of this batch."""
+        return self.as_partial(*totals(*self.values(input, target, mask, sample_weight)))
 
     def weighed(self, value: Tensor, seen: Tensor, sample_weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The values, [N, C] or [C], times their weights where any pixel was `seen`, and what a mean divides by."""
