@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossmith.kernels import eager
 
-BLOCK = 2**18  # numbers in a block, whose intermediate results are to stay in cache
+BLOCK = 2**19  # numbers in a block, whose intermediate results are to stay in cache
 WORTH = 2**18  # numbers from which on blocks are quicker
 
 Evaluate = Callable[[Tensor, Any], tuple[Tensor, Tensor | None]]

@@ -6,6 +6,7 @@ transforms need the plain expression.
 """
 
 import ctypes
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -61,9 +62,19 @@ def fresh(like: Tensor, shape: tuple[int, ...] | None = None, dtype: torch.dtype
     What is freshly allocated is handed out page by page as it is first written; for a tensor of logits that takes
     longer than to fill it, unless the pages are large.
     """
+    _have_freed_memory_kept()
     x = like.new_empty(like.shape if shape is None else shape, dtype=dtype)
     if _LIBC is not None and x.device.type == "cpu" and x.nbytes >= HUGE:
         start = -(-x.data_ptr() // PAGE) * PAGE
         length = (x.data_ptr() + x.nbytes - start) // PAGE * PAGE
         _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), ADVICE)  # advice: it may be declined
     return x
+
+
+@functools.cache
+def _have_freed_memory_kept() -> None:
+    """Free a large tensor, once, from whose size glibc learns what is worth keeping for the next one of that size.
+
+    Until then it returns the memory of every block to the system, and a third of the time goes into getting it anew.
+    """
+    torch.empty(HUGE - 2**16, dtype=torch.uint8, device="cpu")  # the largest that it learns from

@@ -13,6 +13,8 @@ TINY = 1.2e-38  # the least normal number of float32: every power of it above -1
 
 def power(base: Any, exponent: float, xp: Any) -> Any:
     """``base^exponent``; where at 0 it has an infinite slope or none, of a base of at least TINY."""
+    if exponent in (1, 2, 3, 4):
+        return math.prod([base] * int(exponent - 1), start=base)  # quicker, backward too, than a power
     if exponent >= 1 and exponent == int(exponent):
         return base**exponent
     return xp.where(base <= TINY, TINY, base) ** exponent  # a NaN stays one
