@@ -347,7 +347,7 @@ class Loss(Arithmetic, FromFunction, Parametrised):
     def as_partial(self, total: Tensor, count: Tensor | None) -> Partial:
         """The partial of the totals of a batch, or of its blocks."""
         kind = SetPartial if self.scope == "set" else Partial
-        return kind(ops_of(total).sum(total), ops_of(total).sum(count))
+        return kind(*(x if not x.shape else ops_of(x).sum(x) for x in (total, count) if x is not None))
 
     def reduce(self, partial: Partial, *, num_items: float | Tensor | None = None) -> Tensor:
         """The loss of a partial: its mean or sum; `num_items` divides by a count of your own instead.

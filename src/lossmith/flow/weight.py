@@ -38,8 +38,8 @@ def _beyond(value: int, x: Tensor) -> bool:
     """Whether a value is less or more than all of `x`, which is quicker to find out than whether it is there."""
     if not x.numel():
         return True
-    low, high = torch.aminmax(x)
-    return bool((value < low) | (value > high))
+    low, high = (end.item() for end in torch.aminmax(x))
+    return value < low or value > high
 
 
 def sample_weights(owner: str, units: Units, weight: Tensor, keep: Tensor | None, like: Tensor) -> Tensor:

@@ -48,16 +48,16 @@ def rows(
     def again(view: Tensor) -> list[Tensor]:
         return [x.reshape(flat) for x in reference(view.reshape(z.shape)) if x is not None]
 
+    given = (index, keep) if z.dim() == 2 else (None if x is None else x.reshape(flat) for x in (index, keep))
     found = (_InBlocks if z.device.type == "cpu" else _OnDevice).apply(  # type: ignore[no-untyped-call]
-        z.reshape(flat[0], z.shape[axis], *flat[1:]),
-        None if index is None else index.reshape(flat),
-        None if keep is None else keep.reshape(flat),
+        z if z.dim() == 2 else z.reshape(flat[0], z.shape[axis], *flat[1:]),
+        *given,
         mean,
         z.requires_grad and torch.is_grad_enabled(),
         again,
     )
-    given = [x.reshape(shape) for x in found]
-    return Rows(lse=given[0]) if index is None else Rows(*given)
+    found = found if z.dim() == 2 else [x.reshape(shape) for x in found]
+    return Rows(lse=found[0]) if index is None else Rows(*found)
 
 
 def fits(z: Any, *beside: Any) -> bool:
@@ -133,6 +133,10 @@ def _forward(
 ) -> tuple[Tensor | None, list[Tensor]]:
     """The softmax, with 0 at the targets, if it `waits` for the gradients, and ``[logp, (mean_logp,) rest]`` or
     ``[lse, rest]``."""
+    if len(places) == 1 and keep is None:
+        p = _softmax(z, None, ...)
+        statistic = _statistic(z, p, None if index is None else index.unsqueeze(1), mean)
+        return p if waits else None, statistic
     classes = z.shape[1]
     like = z[:, 0].to(torch.promote_types(z.dtype, torch.float32))
     equal = [math.log(classes)] if index is None else [-math.log(classes)] * (1 + mean)  # the statistic of equal logits
@@ -154,7 +158,7 @@ def _statistic(x: Tensor, p: Tensor, index: Tensor | None, mean: bool) -> list[T
     if index is None:
         return [x.amax(1).to(p) - p.amax(1).log(), p.new_zeros(())]
     own = p.gather(1, index).squeeze(1)
-    faint = bool((own < FAINT).any())
+    faint = own.numel() > 0 and float(own.detach().amin()) < FAINT
     top, peak = (x.amax(1, keepdim=True).to(p), p.amax(1)) if mean or faint else (None, None)
     p.scatter_(1, index, 0.0)
     rest = p.sum(1)
@@ -191,7 +195,8 @@ def _backward(
             block.add_(spread[at].unsqueeze(1))
         if index is not None and at_target is not None:
             block.scatter_(1, index[at].unsqueeze(1), at_target[at].unsqueeze(1))
-        _put(whole, at, block)
+        if p is None or isinstance(at, Tensor):
+            _put(whole, at, block)
     return whole
 
 
