@@ -119,7 +119,7 @@ def data(size: Size, on: Device) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def timings(
-    size: Size, on: Device, only: tuple[str, ...] = (), budget: float = SECONDS, names: tuple[str, ...] = ()
+    size: Size, on: Device, only: tuple[str, ...] = (), budget: float = 2 * SECONDS, names: tuple[str, ...] = ()
 ) -> Timings:
     """All cases, each in turns, and all of their ways; or those that are named."""
     hidden, weight, y = data(size, on)

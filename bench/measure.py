@@ -6,6 +6,7 @@ machine can do at best, measured in the same turns: the bytes of an addition, th
 
 import ctypes
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -118,14 +119,16 @@ def device(name: str) -> Device:
 def turns(
     candidates: Candidates, on: Device | None = None, *, rounds: int = 15, warm: int = 3, budget: float = float("inf")
 ) -> dict[str, list[float]]:
-    """Seconds of each candidate in every round in which all took their turn, after `warm` unmeasured ones.
+    """Seconds of each candidate in every round in which all took their turn, in any order, after `warm` unmeasured ones.
 
     `rounds` of them, or as many as fit into `budget` seconds, but 5 at least.
     """
     times: dict[str, list[float]] = {name: [] for name in candidates}
     timer, start = on or Cpu(), time.perf_counter()
     for turn in range(warm + rounds):
-        for name, run in candidates.items():
+        order = list(candidates.items())
+        random.Random(turn).shuffle(order)  # what came before leaves caches and memory behind: no one's always the same
+        for name, run in order:
             took = timer.seconds(run)
             if turn >= warm:
                 times[name].append(took)

@@ -17,8 +17,9 @@ from lossmith.errors import ParameterError
 from lossmith.kernels import eager
 from lossmith.kernels.blocks import others
 
-BUDGET = {"cpu": 96 * 2**20}  # bytes of logits in a chunk: as few chunks as memory allows, for each rereads the weight
+BUDGET = {"cpu": 64 * 2**20}  # bytes of logits in a chunk: as few chunks as memory allows, for each rereads the weight
 ON_DEVICE = 2**30  # elsewhere: some thousand rows keep the products busy
+EVEN = 64  # rows of which matrix products like multiples
 BLOCK = 2**20  # numbers in a block of a chunk, in which what is between logits and gradient stays in cache
 
 Value = Callable[[Tensor, slice], Tensor]  # of logits [n, V] and where their rows are: what each row costs, [n]
@@ -173,4 +174,5 @@ def _chunks(count: int, layer: Layer) -> Iterator[slice]:
     budget = BUDGET.get(weight.device.type, ON_DEVICE)
     highest = max(budget // (classes * weight.element_size()), 1)
     height = -(-count // max(-(-count // highest), 1))
+    height = min(-(-height // EVEN) * EVEN, highest)
     yield from (slice(start, min(start + height, count)) for start in range(0, count, max(height, 1)))
