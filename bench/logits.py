@@ -122,7 +122,7 @@ def ways(size: Size, on: Device, z: Tensor, y: Tensor) -> list[Way]:
     return found
 
 
-def timings(size: Size, on: Device, kind: str, only: tuple[str, ...] = (), budget: float = SECONDS) -> Timings:
+def timings(size: Size, on: Device, kind: str, only: tuple[str, ...] = (), budget: float = 3 * SECONDS) -> Timings:
     """All cases, each in turns, or those that are named."""
     z, y = data(size, on, kind)
     some = [way for way in ways(size, on, z, y) if not only or way.case in only]

@@ -119,7 +119,7 @@ def device(name: str) -> Device:
 def turns(
     candidates: Candidates, on: Device | None = None, *, rounds: int = 15, warm: int = 3, budget: float = float("inf")
 ) -> dict[str, list[float]]:
-    """Seconds of each candidate in every round in which all took their turn, in any order, after `warm` unmeasured ones.
+    """Seconds of each candidate in every round in which all took their turn, after `warm` unmeasured ones.
 
     `rounds` of them, or as many as fit into `budget` seconds, but 5 at least.
     """
