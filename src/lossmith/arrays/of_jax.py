@@ -53,6 +53,11 @@ def as_labels(x: Any) -> Any:
     return x.astype(xp.int32)
 
 
+def signs(labels: Any) -> Any:
+    """1 where a label is there, which is 1 there and 0 elsewhere, and -1 where it is not."""
+    return 2 * labels - 1
+
+
 def log_sigmoids(z: Any) -> list[tuple[Any, Any]]:
     """log(1 - p) and log p, p the sigmoid of `z`; what they leave to 1 is not at hand."""
     return [(logsigmoid(-z), None), (logsigmoid(z), None)]

@@ -86,6 +86,11 @@ def marks(index: Tensor, like: Tensor, axis: int) -> Tensor:
     return narrow.reshape(shape) == index.to(xp.int32)
 
 
+def signs(labels: Tensor) -> Tensor:
+    """1 where a label is there, which is 1 there and 0 elsewhere, and -1 where it is not: in one operation."""
+    return xp.add(labels.new_full((), -1.0), labels, alpha=2)
+
+
 def log_sigmoids(z: Tensor) -> list[tuple[Tensor, Tensor | None]]:
     """log(1 - p) and log p, p the sigmoid of `z`, each with what it leaves to 1 where that comes for nothing.
 

@@ -188,7 +188,7 @@ class LikelihoodLoss(FusedLinear, LabelledLoss, family="likelihood"):
     def _evaluate_signs(self, z: Tensor, target: Tensor, costs: Pair, counts: Pair) -> tuple[Tensor, Tensor | None]:
         """Of labels that are there or not: log p of what is the case, whose formula is one where both are the same."""
         ops = ops_of(z)
-        logp = log_p_binary("sigmoid", z * (2 * target - 1), present=True)
+        logp = log_p_binary("sigmoid", z * ops.signs(target), present=True)
         value = self.formula(logp, ops.xp)
         if getattr(self.absent, "__func__", None) is not LikelihoodLoss.absent:
             value = ops.where(target > 0, value, self.absent(logp, ops.xp))
@@ -235,7 +235,10 @@ def _is_hard(target: Tensor) -> bool:
     """Whether it is known that each label is either there or not; a compiler makes no use of that."""
     if not ops_of(target).is_floating(target):
         return not (isinstance(target, Tensor) and torch.compiler.is_compiling())
-    return may_look(target) and torch.equal(target, target.round())
+    if not may_look(target) or not target.numel():
+        return False
+    mixed = torch.addcmul(target, target, target, value=-1)  # t (1 - t): quicker than to round and to compare
+    return bool(mixed.detach().amax() == 0)
 
 
 def _is_linear(formula: Any) -> bool:
