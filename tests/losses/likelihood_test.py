@@ -648,3 +648,28 @@ def test_compiled_labels_under_vmap() -> None:
     each = torch.vmap(torch.func.grad(lambda z: loss(z, target)))
     got = torch.compile(each, fullgraph=True, backend="aot_eager")(z)
     torch.testing.assert_close(got, each(z))
+
+
+@pytest.mark.parametrize(
+    "t, asked",
+    [([0.0, 1.0, -100.0], 1), ([0.0, 0.999999, -100.0], 2), ([1e-20, 1.0, -100.0], 2), ([0.0, 0.5, 1.0], 2)],
+)
+def test_hard_labels_ask_the_formula_once_whatever_is_hidden(t: list[float], asked: int) -> None:
+    loss, calls, formula = lossmith.FocalLoss(link="sigmoid", reduction="sum"), [], lossmith.FocalLoss.formula
+
+    def counted(logp: Tensor, xp: Any) -> Tensor:
+        calls.append(len(logp))
+        return formula(loss, logp, xp)
+
+    vars(loss)["formula"] = counted
+    z, target = noise(3), torch.tensor(t)
+    value = loss(z, target)
+    assert len(calls) == asked
+    shown = [(x, y) for x, y in zip(z.tolist(), t, strict=True) if y >= 0]
+    wanted = sum(y * focal(x) + (1 - y) * focal(-x) for x, y in shown)
+    torch.testing.assert_close(float(value), wanted, rtol=1e-5, atol=0)
+
+
+def focal(z: float) -> float:
+    p = 1 / (1 + math.exp(-z))
+    return -((1 - p) ** 2) * math.log(p)

@@ -133,6 +133,19 @@ class Interval(Domain):
 
 
 @dataclass(frozen=True)
+class Presence(Interval):
+    """How much a label is there, from 0 to 1. One that is hidden is absent: half there it would be a mixture, which
+    costs twice as long."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+    @property
+    def neutral(self) -> float:  # type: ignore[override]
+        return 0.0
+
+
+@dataclass(frozen=True)
 class NonZero(Domain):
     """Finite numbers other than 0: what a relative error divides by."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossmith.arrays import ops_of
 from lossmith.errors import ParameterError
-from lossmith.flow.domain import Classes, Domain, Interval, Simplex, may_look
+from lossmith.flow.domain import Classes, Domain, Interval, Presence, Simplex, may_look
 from lossmith.flow.labelled import LabelledLoss, Pair, choose, scaled
 from lossmith.flow.linear import FusedLinear
 from lossmith.flow.loss import Input
@@ -284,5 +284,5 @@ def arranged(
 def labels(target: Tensor, units: Units) -> Domain:
     """What a target may be: the presence of a label, class probabilities, class indices."""
     if units.axis is None:
-        return Interval(0, 1)
+        return Presence()
     return Simplex(units.axis, units.classes) if ops_of(target).is_floating(target) else Classes(units.classes)
