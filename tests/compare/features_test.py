@@ -47,7 +47,7 @@ def table(generator, kinds, rows, categories):
     return np.column_stack(columns)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     kinds=st.lists(st.sampled_from(["number", "category"]), min_size=1, max_size=6),
     rows=st.integers(1, 400),
@@ -97,7 +97,7 @@ def test_columns_missing_in_all_training_rows_do_no_harm():
     assert fitted.transform(train)[:, -1].tolist() == [1.0, 1.0, 1.0]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(kinds=st.lists(st.sampled_from(["number", "category"]), min_size=1, max_size=5), seed=st.integers(0, 10**6))
 def test_a_state_read_from_json_gives_the_same_bits(kinds, seed):
     generator = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from lossmith.compare.data.splits import NEEDED_ROWS, Splitter, split, windows
 from lossmith.errors import InputError
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(counts=st.lists(st.integers(NEEDED_ROWS, 60), min_size=2, max_size=5), repeat=st.integers(0, 9))
 def test_every_class_is_in_every_part_in_its_share(counts, repeat):
     labels = np.repeat(np.arange(len(counts)), counts)
@@ -65,7 +65,7 @@ def same(splitter, other, repeat):
 
 
 @KINDS
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows=st.integers(40, 300), seed=st.integers(0, 1000), repeat=st.integers(0, 7))
 def test_every_row_is_used_once_and_shares_are_kept(kind, rows, seed, repeat):
     target = generated(seed, rows, kind)
@@ -86,7 +86,7 @@ def test_numbers_are_split_within_ranges_of_equal_size():
     assert set(ranges(target[:39])) == {0}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.integers(10, 60), labels=st.integers(1, 25), seed=st.integers(0, 10_000))
 def test_training_has_each_value_of_a_label_that_three_rows_have(rows, labels, seed):
     generator = np.random.default_rng(seed)
@@ -131,7 +131,7 @@ def test_iterative_stratification_keeps_the_shares_of_rare_labels_better_than_ch
 
 
 @KINDS
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), count=st.integers(12, 60))
 def test_groups_are_never_cut(kind, seed, count):
     rows = 400
@@ -171,7 +171,7 @@ def test_groups_differ_between_repeats():
 
 
 @KINDS
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 1000), rows=st.integers(160, 400), repeats=st.integers(1, 6), ties=st.integers(1, 4))
 def test_no_row_is_trained_on_that_is_later_than_one_judged_on(kind, seed, rows, repeats, ties):
     generator = np.random.default_rng(seed)
@@ -203,7 +203,7 @@ def test_windows_worked_out_by_hand():
 
 
 @KINDS
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), grouped=st.booleans())
 def test_given_test_rows_are_the_test_part_of_every_repeat(kind, seed, grouped):
     generator = np.random.default_rng(seed)

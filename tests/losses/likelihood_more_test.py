@@ -158,7 +158,7 @@ def test_asymmetric_anywhere(parameters: dict[str, float]) -> None:
     edge = log(parameters["clip"] / (1 - parameters["clip"])) if parameters["clip"] else 1e5
     logit = st.floats(-1e4, 1e4, width=32).filter(lambda z: abs(z - edge) > 0.1)
 
-    @settings(max_examples=12, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=12)
     @given(st.lists(logit, min_size=1, max_size=3))
     def trial(z: list[float]) -> None:
         check_two(loss, present, absent, torch.tensor(z))

@@ -47,7 +47,7 @@ def test_value_and_gradient_at_the_edges(name: str, dtype: torch.dtype) -> None:
 def test_value_and_gradient_anywhere(name: str) -> None:
     """Hypothesis looks where the table does not."""
 
-    @settings(max_examples=30, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=30)
     @given(st.lists(st.tuples(FLOATS, st.sampled_from([-1.0, 1.0])), min_size=1, max_size=4))
     def trial(pairs: list[tuple[float, float]]) -> None:
         check(name, *torch.tensor(pairs).unbind(1))

@@ -77,7 +77,7 @@ def test_value_and_gradient_at_the_edges(name: str, parameters: dict[str, Any], 
 def test_value_and_gradient_anywhere(name: str, parameters: dict[str, Any]) -> None:
     """Hypothesis looks where the table does not."""
 
-    @settings(max_examples=20, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=20)
     @given(st.lists(st.tuples(FLOATS, FLOATS), min_size=1, max_size=4))
     def trial(pairs: list[tuple[float, float]]) -> None:
         x, t = torch.tensor(pairs).unbind(1)

@@ -43,7 +43,7 @@ def test_effective_number_of_the_paper() -> None:
     assert weight.tolist() == pytest.approx([0.018885, 0.078084, 0.251423, 0.932554, 3.719053], abs=1e-6)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(0, 10**9), min_size=2, max_size=6).filter(any), st.sampled_from([0.0, 0.9, 0.999, 1 - 1e-9])
 )

@@ -48,7 +48,7 @@ def test_ranking_is_scikit_learn(classes, grid):
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_average_precision_with_any_ties(pairs):
     score, hit = np.array([p[0] / 5 for p in pairs]), np.array([p[1] for p in pairs])
     if hit.all() or not hit.any():
