@@ -651,7 +651,7 @@ def test_compiled_labels_under_vmap() -> None:
 
 
 @pytest.mark.parametrize(
-    "t, asked",
+    ("t", "asked"),
     [([0.0, 1.0, -100.0], 1), ([0.0, 0.999999, -100.0], 2), ([1e-20, 1.0, -100.0], 2), ([0.0, 0.5, 1.0], 2)],
 )
 def test_hard_labels_ask_the_formula_once_whatever_is_hidden(t: list[float], asked: int) -> None:
