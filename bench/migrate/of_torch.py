@@ -117,8 +117,9 @@ TORCH = [
     Row(
         "torch.nn:LinearCrossEntropyLoss",
         "",
-        remark="A linear layer and its cross-entropy in one, with weights of its "
-        "own: `cross_entropy` of the layer's output.",
+        remark="A linear layer and its cross-entropy in one, with weights of its own: "
+        "`CrossEntropyLoss().linear(hidden, layer.weight, target, layer.bias)` with those of a `torch.nn.Linear`; "
+        "every loss over classes has `linear`.",
     ),
     Row(
         "torch.nn:AdaptiveLogSoftmaxWithLoss",
