@@ -16,9 +16,8 @@ from lossmith.flow.domain import may_look
 
 def divide(total: Tensor, weight: Tensor | float) -> Tensor:
     """``total / weight``, and ``total / 1`` where the weight is 0: nothing counted costs nothing, the graph is kept."""
-    if isinstance(weight, float | int) or (
-        not weight.shape and may_look(weight)
-    ):  # few operations: small batches feel each
+    known = isinstance(weight, float | int) or (not weight.shape and may_look(weight))
+    if known:  # fewer operations, each of which a small batch feels
         return total / (weight if weight > 0 else 1.0)
     counted: Tensor = total / ops_of(weight).where(weight > 0, weight, 1.0)
     return counted
