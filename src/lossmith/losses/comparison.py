@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import DtypeError, ShapeError
-from lossmith.flow.domain import Domain, Interval, Signs
+from lossmith.flow.domain import Domain, Interval, Presence, Signs
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import param
 from lossmith.flow.units import Units, at_least_float32, floating, one_tensor
@@ -231,7 +231,7 @@ class ContrastiveLoss(PairLoss):
     """
 
     margin: float = param(default=1.0, gt=0, about="the distance from which on the unlike cost nothing")
-    target_domain = Interval(0, 1)
+    target_domain = Presence()
 
     def formula(self, value: Any, target: Any, xp: Any) -> Any:
         short = positive_part(self.margin - value, xp)

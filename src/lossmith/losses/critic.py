@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import DtypeError, ParameterError, ShapeError
-from lossmith.flow.domain import Domain, Interval
+from lossmith.flow.domain import Domain, Interval, Presence
 from lossmith.flow.loss import Input, Loss
 from lossmith.flow.parameter import integer_or_none, param
 from lossmith.flow.partial import Partial
@@ -46,7 +46,7 @@ class AdversarialLoss(Loss, family="adversarial"):
     )
 
     hooks: ClassVar[tuple[str, ...]] = ("real", "fake", "generated")
-    target_domain = Interval(0, 1)
+    target_domain = Presence()
 
     def real(self, s: Any, xp: Any) -> Any:
         """What the critic pays for the score of a real sample."""

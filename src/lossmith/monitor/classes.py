@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lossmith.errors import ParameterError
-from lossmith.flow.domain import Classes, Interval, Signs, Simplex
+from lossmith.flow.domain import Classes, Presence, Signs, Simplex
 from lossmith.flow.labelled import LabelledLoss
 from lossmith.monitor.listen import Part
 from lossmith.text import clean
@@ -69,7 +69,7 @@ def membership(part: Part, groups: dict[str, list[int]] | None) -> Membership | 
         return _member(groups, domain.count, target.device, soft=shares)
     if type(domain) is Signs:
         return _member(groups, 2, target.device, SIDES, index=(target > 0).long().flatten())
-    if domain == Interval(0, 1) and units.axis is None and target.shape == units.shape:
+    if type(domain) is Presence and units.axis is None and target.shape == units.shape:
         one = target.detach().flatten()
         labelled = isinstance(part.loss, LabelledLoss) or part.loss.family == "overlap"
         labels = units.shape[1] if labelled and len(units.shape) > 1 else 1  # labels of their own lie along axis 1
