@@ -76,7 +76,7 @@ class _Total(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> Any:
         _only_once()
         scaled = (
-            None if x is None else torch.mul(x, upstream, out=eager.fresh(x)).to(dtype)
+            None if x is None else torch.mul(x, upstream, out=eager.fresh(x, dtype=dtype))
             for x, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         )
         return None, None, None, *scaled
