@@ -140,6 +140,23 @@ def test_refusals_are_one_sentence(name):
         given.pop("loss").linear(**given)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda f, h: torch.func.grad(f)(h),
+        lambda f, h: torch.func.jvp(f, (h,), (h,)),
+        lambda f, h: torch.vmap(f)(torch.stack([h, h])),
+        lambda f, h: torch.autograd.functional.jacobian(f, h, vectorize=True),
+    ],
+    ids=["grad", "jvp", "vmap", "jacobian"],
+)
+def test_function_transforms_are_refused(transform):
+    hidden, weight, target = torch.randn(5, 3), torch.randn(4, 3), torch.tensor([0, 1, 2, 3, 0])
+    with pytest.raises(RuntimeError, match=r"linear.*call .* on torch.nn.functional.linear"):
+        transform(lambda h: CrossEntropyLoss().linear(h, weight, target), hidden)
+
+
 def test_a_loss_of_regions_has_no_linear():
     assert not hasattr(DiceLoss(), "linear")
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import lossmith
 from lossmith.kernels import overlap
 from tests.losses.oracle import FLOOR, RTOL, mp
 
@@ -306,3 +307,16 @@ def test_nothing_but_the_gradient_is_as_large_as_the_logits(link: str, gradient:
             torch.autograd.grad(total.sum(), z)
     large = [size for pointer, size in largest.sizes.items() if pointer not in given and size > 2 * z.numel()]
     assert large == [8 * z.numel()] * (gradient == "yes")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+def test_batches_of_gradients_and_forward_mode(link: str) -> None:
+    loss, z = lossmith.DiceLoss(link=link, reduction="none"), torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    target = torch.randint(0, 3, (2, 4, 5)) if link == "softmax" else torch.rand(2, 3, 4, 5).round().double()
+    slopes = torch.autograd.functional.jacobian(lambda z: loss(z, target), z)
+    both = torch.autograd.functional.jacobian(lambda z: loss(z, target), z, vectorize=True)
+    torch.testing.assert_close(both, slopes)
+    change = torch.randn_like(z)
+    _, along = torch.func.jvp(lambda z: loss(z, target), (z,), (change,))
+    torch.testing.assert_close(along, (slopes * change).flatten(along.dim()).sum(-1))

@@ -4,6 +4,7 @@ Blocks are so small here that every tensor takes at least three, the last of the
 """
 
 import math
+import weakref
 from contextlib import contextmanager
 from itertools import product
 from unittest import mock
@@ -11,6 +12,7 @@ from unittest import mock
 import mpmath
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
 import lossmith
@@ -355,3 +357,21 @@ def test_hidden_rows_of_a_table_cost_nothing():
         with mock.patch.object(torch, "softmax", wraps=torch.softmax) as softmax:
             taken(lambda z: link.target_rows(z, y, 1, keep=keep).logp, z)  # noqa: B023
         assert sum(len(call.args[0]) for call in softmax.call_args_list) == 2 * keep.sum()  # forward and backward
+
+
+def test_a_row_that_is_no_number_changes_no_other():
+    z = torch.tensor([[NAN, 0.0], [0.0, 200.0], [0.0, 0.0]], requires_grad=True)
+    value = lossmith.CrossEntropyLoss(reduction="none")(z, torch.tensor([0, 0, 0]))
+    torch.testing.assert_close(value, F.cross_entropy(z, torch.tensor([0, 0, 0]), reduction="none"), equal_nan=True)
+    assert value[1] == 200
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (2, 3, 4)])
+@pytest.mark.parametrize("loss", ["cross_entropy", "z", "dice(per=batch)", "cross_entropy(label_smoothing=0.1)"])
+def test_a_loss_that_is_kept_keeps_no_logits(loss, shape):
+    leaf, target = torch.randn(shape, requires_grad=True), torch.zeros(shape[:1] + shape[2:], dtype=torch.long)
+    logits = leaf * 1
+    seen, value = weakref.ref(logits), lossmith.create(loss)(logits, target)
+    value.backward()
+    del logits
+    assert seen() is None

@@ -19,6 +19,7 @@ from lossmith.flow.units import Units, at_least_float32, one_tensor
 from lossmith.flow.weight import kept, sample_weights
 from lossmith.kernels import linear as kernel
 from lossmith.kernels import sharded
+from lossmith.kernels.eager import transformed
 
 if TYPE_CHECKING:
     from lossmith.flow.loss import Loss
@@ -95,6 +96,10 @@ class FusedLinear:
             group = "" if vocab_group is None else partial.ready(vocab_group).group_name
             call = Call(self._number, each, layer, targets, mask, sample_weight, items, softcap, temperature, group)
             return traced.linear(call)
+        if transformed():
+            raise RuntimeError(
+                f"{owner}: linear knows no function transforms (torch.func, vmap) and no forward mode; {INSTEAD}"
+            )
         given = _Given(mask, sample_weight, num_items, softcap, temperature)
         shard = shard_of(owner, layer, vocab_group, one.process_group)
         return _plan(terms, layer, target, given, shard).loss()

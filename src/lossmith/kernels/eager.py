@@ -39,7 +39,12 @@ def fits(*tensors: Any, device: str = "cpu") -> bool:
     """Whether all are plain tensors on such a device, and no function transform or forward mode is under way."""
     if not all(plain(x) and x.device.type == device for x in tensors):
         return False
-    return not torch._C._are_functorch_transforms_active() and forward_ad._current_level < 0
+    return not transformed()
+
+
+def transformed() -> bool:
+    """Whether a function transform (torch.func) or forward mode is under way."""
+    return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
 
 
 def once(*grads: Tensor) -> bool:

@@ -74,7 +74,7 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        _only_once()
+        _only_once(upstream)
         scaled = (
             None if x is None else torch.mul(x, upstream, out=eager.fresh(x, dtype=dtype))
             for x, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
@@ -93,7 +93,7 @@ class _Values(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        _only_once()
+        _only_once(upstream)
         hidden, weight, bias = ctx.saved_tensors
         layer = Layer(weight, bias, ctx.bend, ctx.most)
         grads = _through(ctx.value, hidden, layer, upstream, ctx.needs_input_grad[3:])[1]
@@ -101,10 +101,11 @@ class _Values(torch.autograd.Function):
         return None, None, None, *(None if g is None else g.to(x.dtype) for g, x in given)
 
 
-def _only_once() -> None:
-    if torch.is_grad_enabled():
+def _only_once(upstream: Tensor) -> None:
+    if not eager.once(upstream):
+        again = "differentiated again (create_graph=True)"
         raise RuntimeError(
-            "linear: the gradient of a fused last layer cannot be differentiated again (create_graph=True); "
+            f"linear: the gradient of a fused last layer cannot be {again if torch.is_grad_enabled() else 'batched'}; "
             "call the loss on torch.nn.functional.linear(hidden, weight, bias) instead"
         )
 

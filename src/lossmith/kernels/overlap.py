@@ -42,8 +42,10 @@ def counts(
     backward pass that is itself differentiated. A block has at most `block` numbers, and at least one pixel.
     """
 
+    whole = z.shape  # not z, which would stay as long as the graph does
+
     def again(view: Tensor) -> Tensor:
-        return reference(view.reshape(z.shape))[0]
+        return reference(view.reshape(whole))[0]
 
     def beside(x: Tensor) -> Tensor:
         return (x if x.dim() == z.dim() else x.unsqueeze(1)).flatten(2)
@@ -88,8 +90,8 @@ class _Counts(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grads: Tensor) -> Any:
         z, target, weight, keep = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the gradient will itself be differentiated
-            (dz,) = torch.autograd.grad(ctx.again(z), z, grads, create_graph=True)
+        if not eager.once(grads):
+            dz = eager.again(ctx.again, z, (grads,))
         else:
             p, ctx.p = ctx.p, None  # taken: a second backward computes it anew
             dz = _slopes(_Pictures(z, target, weight, keep, ctx.link, ctx.squared, _labels(z)), ctx.size, p, grads)

@@ -42,12 +42,12 @@ def rows(
     their index is any class.
     `reference` computes the same by differentiable operations, for a backward pass that is itself differentiated.
     """
-    shape = z.shape[:axis] + z.shape[axis + 1 :]
+    whole, shape = z.shape, z.shape[:axis] + z.shape[axis + 1 :]
     table = z.dim() == axis + 1  # else there are sites behind the classes
     flat = (math.prod(shape),) if table else (len(z), math.prod(shape[1:]))
 
     def again(view: Tensor) -> list[Tensor]:
-        return [x.reshape(flat) for x in reference(view.reshape(z.shape)) if x is not None]
+        return [x.reshape(flat) for x in reference(view.reshape(whole)) if x is not None]
 
     given = (index, keep) if z.dim() == 2 else (None if x is None else x.reshape(flat) for x in (index, keep))
     found = (_InBlocks if z.device.type == "cpu" else _OnDevice).apply(  # type: ignore[no-untyped-call]
@@ -160,7 +160,7 @@ def _statistic(x: Tensor, p: Tensor, index: Tensor | None, mean: bool) -> list[T
         lse = x.amax(1).to(p) - p.amax(1).log()
         return [lse, torch.zeros_like(lse)]
     own = p.gather(1, index).squeeze(1)
-    faint = own.numel() > 0 and float(own.detach().amin()) < FAINT
+    faint = own.numel() > 0 and not float(own.detach().amin()) >= FAINT  # a NaN hides the least of the other rows
     top, peak = (x.amax(1, keepdim=True).to(p), p.amax(1)) if mean or faint else (None, None)
     p.scatter_(1, index, 0.0)
     rest = p.sum(1)

@@ -20,11 +20,17 @@ class _Centred(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         (p,) = ctx.saved_tensors
         return g - (p.round() * g).sum(1, keepdim=True)
+
+    @staticmethod
+    def jvp(ctx: Any, change: Tensor) -> Any:
+        (p,) = ctx.saved_tensors
+        return change - p.round() * change.sum(1, keepdim=True)
 
 
 def probability(link: str, x: Tensor) -> Tensor:
