@@ -135,3 +135,10 @@ def test_type_checkers_know_the_parameters(tmp_path: Path) -> None:
     mypy = [sys.executable, "-m", "mypy", "--config-file=", "--follow-imports=silent", str(script)]
     found = subprocess.run(mypy, capture_output=True, text=True, env=None).stdout
     assert [int(line.split(":")[1]) for line in found.splitlines() if ": error:" in line] == [3, 4, 5], found
+
+
+def test_a_star_imports_losses_and_no_framework() -> None:
+    found = run(
+        "from lossmith import *; import sys; print(FocalLoss.name, 'jax' in sys.modules, 'keras' in sys.modules)"
+    )
+    assert found == "focal False False"

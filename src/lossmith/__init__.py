@@ -83,7 +83,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name == "__all__":
-        return __dir__()
+        return [public for public in __dir__() if public not in _MODULES]  # of which some import a framework
     if name.startswith("__"):
         raise AttributeError(f"module 'lossmith' has no attribute {name!r}")
     public, known = importlib.import_module("lossmith.losses"), _loss_names()

@@ -22,12 +22,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     by_blocks = blocks.by_blocks
 
-    def spy(evaluate: Any, x: Tensor, count: int) -> Any:
+    def spy(evaluate: Any, x: Tensor, count: int, beside: Any) -> Any:
         def noted(x: Tensor, rows: slice) -> Any:
             seen.append(rows.stop - rows.start)
             return evaluate(x, rows)
 
-        return by_blocks(noted, x, count)
+        return by_blocks(noted, x, count, beside)
 
     monkeypatch.setattr(flow, "WORTH", 0)
     monkeypatch.setattr(blocks, "BLOCK", 9)
@@ -131,3 +131,37 @@ def test_a_formula_of_the_wrong_shape_is_refused_by_blocks_too(small: list[int])
             Averaged()(torch.ones(20, requires_grad=True), torch.zeros(20))
     finally:
         flow.registry.pop("averaged")
+
+
+def test_a_target_that_changes_between_two_backward_passes_is_noticed(small: list[int]) -> None:
+    x, t = torch.randn(23, requires_grad=True), torch.rand(23)
+    value = lossmith.MSELoss()(x, t)
+    value.backward(retain_graph=True)
+    t.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
+
+
+def test_checkpoints_have_nothing_put_aside(small: list[int]) -> None:
+    x, t = torch.randn(23, 3, requires_grad=True), torch.randint(3, (23,))
+    held: list[Tensor] = []
+
+    def hold(x: Tensor) -> Tensor:
+        held.append(x)
+        return x
+
+    for loss, target in (("cross_entropy", t), ("dice", t[:, None]), ("mse", torch.rand(23, 3))):
+        logits = x[:, :, None] if loss == "dice" else x * 1
+        held.clear()
+        with torch.autograd.graph.saved_tensors_hooks(hold, hold):
+            value = lossmith.create(loss)(logits, target)
+        nodes, inside = [value.grad_fn], []
+        while nodes:
+            node = nodes.pop()
+            if node is not None:
+                inside += [k for k in ("p", "slope") if getattr(node, k, None) is not None]
+                nodes += [after for after, _ in node.next_functions]
+        assert held
+        assert not inside
+        wanted = torch.autograd.grad(lossmith.create(loss)(logits, target), x)
+        torch.testing.assert_close(torch.autograd.grad(value, x), wanted)

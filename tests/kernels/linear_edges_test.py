@@ -140,6 +140,39 @@ def test_refusals_are_one_sentence(name):
         given.pop("loss").linear(**given)
 
 
+@pytest.mark.parametrize("normalizer", ["weight", "count", "positives", 3.0])
+def test_rows_that_weigh_nothing_count_as_they_do_elsewhere(normalizer):
+    hidden, weight, target = torch.randn(5, 3), torch.randn(4, 3), torch.tensor([0, 1, 2, 3, -100])
+    shares, loss = torch.tensor([1.0, 0.0, 0.0, 2.0, 1.0]), CrossEntropyLoss(normalizer=normalizer, weight=[1, 2, 3, 4])
+    wanted = loss(F.linear(hidden, weight), target, sample_weight=shares)
+    torch.testing.assert_close(loss.linear(hidden, weight, target, sample_weight=shares), wanted)
+    target[1] = 99  # no class; it is not looked at
+    torch.testing.assert_close(loss.linear(hidden, weight, target, sample_weight=shares), wanted)
+
+
+def test_a_target_that_changes_before_the_backward_pass_is_noticed():
+    hidden, weight, target = torch.randn(5, 3, requires_grad=True), torch.randn(4, 3), torch.tensor([0, 1, 2, 3, 0])
+    values = CrossEntropyLoss(reduction="none").linear(hidden, weight, target)
+    target.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        values.sum().backward()
+
+
+def test_the_likeliest_no_classes_are_refused():
+    with pytest.raises(ShapeError, match="at least one class per row"):
+        CrossEntropyLoss().linear(torch.randn(5, 3), torch.randn(4, 3), (torch.zeros(5, 0).long(), torch.zeros(5, 0)))
+
+
+def test_a_loss_made_inside_a_compiled_function_is_refused():
+    def compiled(hidden, weight, target):
+        return CrossEntropyLoss().linear(hidden, weight, target)
+
+    with pytest.raises(Exception, match="must be made outside"):
+        torch.compile(compiled, fullgraph=True, backend="eager")(
+            torch.randn(5, 3), torch.randn(4, 3), torch.zeros(5).long()
+        )
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own
 @pytest.mark.parametrize(
     "transform",

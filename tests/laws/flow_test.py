@@ -65,6 +65,15 @@ def test_weight_k_is_k_repeats(case: Case) -> None:
 
 
 @merging
+def test_weights_beside_half_precision_are_not_rounded(case: Case) -> None:
+    input, target = case.data(dtype=torch.float16)
+    weight = torch.linspace(10003.0, 10101.0, 8)  # more than float16 can tell apart, or add up
+    widened = target if target is None or not target.is_floating_point() else target.float()
+    wanted = case.loss()(each(lambda x: x.float(), input), widened, sample_weight=weight)
+    torch.testing.assert_close(case.loss()(input, target, sample_weight=weight).to(wanted), wanted)
+
+
+@merging
 def test_shards_merge(case: Case) -> None:
     input, target = case.data()
     loss = case.loss()

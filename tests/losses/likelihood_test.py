@@ -673,3 +673,9 @@ def test_hard_labels_ask_the_formula_once_whatever_is_hidden(t: list[float], ask
 def focal(z: float) -> float:
     p = 1 / (1 + math.exp(-z))
     return -((1 - p) ** 2) * math.log(p)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
+def test_labels_of_unsigned_types(dtype: torch.dtype) -> None:
+    z, t = noise(3), torch.tensor([0, 1, 1])
+    torch.testing.assert_close(lossmith.BCEWithLogitsLoss()(z, t.to(dtype)), lossmith.BCEWithLogitsLoss()(z, t))

@@ -49,6 +49,8 @@ def as_indices(x: Tensor) -> Tensor:
 
 def as_labels(x: Tensor) -> Tensor:
     """Integers that can hold any mark beside 0 and 1, no wider than needed: compilers are slow with 64 bits."""
+    if x.dtype in (xp.uint16, xp.uint32, xp.uint64):  # torch promotes none of them
+        return x.to(xp.int64)
     return x.to(xp.promote_types(x.dtype, xp.int32))
 
 

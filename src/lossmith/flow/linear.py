@@ -79,7 +79,7 @@ class FusedLinear:
         Raises `ShapeError` and `DtypeError` for tensors that do not fit each other, `DomainError` for class indices
         outside [0, V), `ParameterError` for a loss that is not one value per row of logits, with `vocab_group` also
         for one that needs more of a row than log p, its mean and logsumexp (class probabilities as targets, moved
-        logits), `RuntimeError` where its gradient is to be differentiated again.
+        logits), `RuntimeError` where its gradient is to be differentiated again, and under function transforms.
 
         >>> import lossmith
         >>> hidden, weight = torch.tensor([[1.0, 2.0]]), torch.tensor([[10.0, 0.0], [0.0, 4.0], [0.0, 3.0]])
@@ -90,6 +90,8 @@ class FusedLinear:
         owner, one = type(terms[0][1]).__name__, terms[0][1]
         layer = settled(owner, hidden, weight, bias, parts=vocab_group is not None)
         if torch.compiler.is_compiling():
+            if self._number < 0:
+                raise ParameterError(f"{owner}: a loss whose linear is compiled must be made outside of the function")
             targets = target if isinstance(target, tuple) else (target,)
             items = None if num_items is None else torch.as_tensor(num_items)
             each = one.reduction == "none"
@@ -146,6 +148,11 @@ class _Likeliest:
         index, share = self.index[rows], self.share[rows]
         return share.new_zeros(len(index), self.classes).scatter_add(1, index, share)
 
+    def hide(self, shown: Tensor) -> "_Likeliest":
+        """Rows that are not shown have no share in any class, whatever stands there."""
+        hidden = ~shown.unsqueeze(1)
+        return replace(self, index=self.index.masked_fill(hidden, 0), share=self.share.masked_fill(hidden, 0.0))
+
 
 @dataclass(frozen=True)
 class _Term:
@@ -155,6 +162,12 @@ class _Term:
     factor: Any
     target: Tensor | _Likeliest
     units: Units
+
+    @property
+    def read(self) -> list[Tensor]:
+        """The tensors beside the logits of which its values are."""
+        target = (self.target,) if torch.is_tensor(self.target) else (self.target.index, self.target.share)
+        return [x for x in (*target, self.units.keep, self.units.weight) if x is not None]
 
     def of(self, rows: Any) -> tuple[Tensor, Units]:
         target, keep, weight = self.target[rows], self.units.keep, self.units.weight
@@ -171,7 +184,7 @@ class _Term:
     def shares(self, rows: Any, like: Tensor) -> Tensor:
         """What each of these rows adds to what a mean divides by."""
         target, units = self.of(rows)
-        share = self.loss.shares(self.loss.importance(target, units, like), target, units, like[: len(target)])
+        share = self.loss.shares(self.loss.importance(target, units, like), target, units, like)
         return like.new_ones(len(target)) if share is None else share
 
     def on(self, shard: sharded.Shard | None) -> "_Term":
@@ -221,7 +234,7 @@ class _Plan:
     def loss(self) -> Tensor:
         one = self.terms[0].loss
         if one.reduction == "none":
-            found = kernel.values(self.value, self.hidden, self.layer)
+            found = kernel.values(self.value, self.hidden, self.layer, [x for term in self.terms for x in term.read])
             if self.rows is not None:
                 found = found.new_zeros(math.prod(self.shape)).index_copy(0, self.rows, found)
             return found.reshape(self.shape)
@@ -249,7 +262,7 @@ def _plan(
     for term in found:
         term.check(slice(None) if rows is None else rows)
     like = hidden.new_zeros(len(hidden), dtype=torch.promote_types(hidden.dtype, torch.float32))
-    scales = [_scale(term, rows, like, given.num_items) for term in found]
+    scales = [_scale(term, like, math.prod(shape), given.num_items) for term in found]
     found = [replace(t, factor=t.factor * (scale / scales[0])) for t, scale in zip(found, scales, strict=True)]
     hidden, most = (hidden, None) if shard is None else (sharded.shared(hidden, shard), max(shard.sizes))
     return _Plan(found, scales[0], shape, hidden, kernel.Layer(weight, bias, given.bend(owner), most), rows)
@@ -274,9 +287,12 @@ def _term(loss: Any, factor: float, hidden: Tensor, target: Any, classes: int, g
     else:
         _, ready, units = loss.arrange(standin, _in_rows(owner, target, shape, classes))
     keep, weight = _shown(owner, loss, shape, ready, given, standin[:, 0].reshape(shape))
-    if keep is not None and torch.is_tensor(ready):
-        ready = units.hide(ready, keep, loss.legal_target(ready, units))
-    return _Term(loss, factor, ready, replace(units, keep=keep, weight=weight))
+    units = replace(units, keep=keep, weight=weight)
+    shown = units.shown
+    if shown is not None:
+        likeliest = isinstance(ready, _Likeliest)
+        ready = ready.hide(shown) if likeliest else units.hide(ready, shown, loss.legal_target(ready, units))
+    return _Term(loss, factor, ready, units)
 
 
 def _tensors(x: Any) -> tuple[Tensor, ...]:
@@ -306,6 +322,8 @@ def _likeliest(owner: str, target: tuple[Tensor, ...], shape: torch.Size, like: 
             f"{list(shape)} rows; they have shapes {list(index.shape)} and {list(share.shape)}"
         )
     k = index.shape[-1]
+    if not k:
+        raise ShapeError(f"{owner}: a target of the likeliest classes must name at least one class per row, not none")
     return _Likeliest(index.reshape(-1, k).long(), share.reshape(-1, k).to(like.dtype), like.shape[1])
 
 
@@ -322,8 +340,8 @@ def _shown(
     return None if keep is None else keep.reshape(-1), weight
 
 
-def _scale(term: _Term, rows: Tensor | None, like: Tensor, num_items: Any) -> Any:
-    """What the sum of a term is divided by, as a factor."""
+def _scale(term: _Term, like: Tensor, count: int, num_items: Any) -> Any:
+    """What the sum of a term is divided by, as a factor; of all rows, as one that weighs nothing may still count."""
     loss = term.loss
     if loss.reduction == "none":
         return 1.0
@@ -333,10 +351,9 @@ def _scale(term: _Term, rows: Tensor | None, like: Tensor, num_items: Any) -> An
         return 1.0
     if isinstance(loss.normalizer, float):
         return 1 / loss.normalizer
-    rows = torch.arange(len(like), device=like.device) if rows is None else rows
     height, weight = max(kernel.BLOCK // term.units.classes, 1), like.new_zeros(())
-    for start in range(0, len(rows), height):
-        weight = weight + term.shares(rows[start : start + height], like).sum()
+    for start in range(0, count, height):
+        weight = weight + term.shares(slice(start, min(start + height, count)), like).sum()
     if loss.process_group is not None:
         dist.all_reduce(weight, group=partial.ready(loss.process_group))
     return partial.divide(like.new_ones(()), weight)

@@ -226,7 +226,7 @@ class Loss(Arithmetic, FromFunction, Parametrised):
         self, compute: Computed, inputs: tuple[Tensor, ...], target: Tensor, units: Units
     ) -> tuple[Tensor, Tensor | None]:
         """What is computed, by blocks of units where that is quicker: each value depends on its own unit alone."""
-        x, beside = inputs[0], [t for t in (target, units.weight) if t is not None]
+        x, beside = inputs[0], [t for t in (target, units.weight, units.keep) if t is not None]
         several = self.blocked(target) and len(inputs) == 1 and len(units.shape) > 0 and isinstance(x, Tensor)
         if not (several and x.numel() >= WORTH and eager.fits(x, *beside)):
             return compute(inputs, target, units)
@@ -237,7 +237,7 @@ class Loss(Arithmetic, FromFunction, Parametrised):
             return compute((x,), target[rows], units.take(rows))
 
         try:
-            return by_blocks(block, x, len(x))
+            return by_blocks(block, x, len(x), beside)
         except LearntError:
             return compute(inputs, target, units)
 

@@ -18,7 +18,7 @@ _losses: "weakref.WeakValueDictionary[int, Any]" = weakref.WeakValueDictionary()
 
 
 def numbered(loss: Any) -> int:
-    """The number by which the operation finds a loss; -1 for one that is made inside a compiled function."""
+    """The number by which the operation finds a loss; -1, which none has, for one made inside a compiled function."""
     if torch.compiler.is_compiling():
         return -1
     number = next(_numbers)

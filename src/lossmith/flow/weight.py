@@ -11,7 +11,7 @@ from torch import Tensor
 from lossmith.arrays import ops_of
 from lossmith.errors import DomainError, DtypeError, ParameterError
 from lossmith.flow.domain import Interval, may_look
-from lossmith.flow.units import Units, one_tensor
+from lossmith.flow.units import Units, at_least_float32, one_tensor
 
 Counts = Sequence[float] | Tensor
 
@@ -43,8 +43,9 @@ def _beyond(value: int, x: Tensor) -> bool:
 
 
 def sample_weights(owner: str, units: Units, weight: Tensor, keep: Tensor | None, like: Tensor) -> Tensor:
-    """The weight of every unit, checked: finite and at least 0."""
+    """The weight of every unit, in at least float32, checked: finite and at least 0."""
     ops = ops_of(like)
+    like = at_least_float32(ops.full(like, (), 0.0))  # beside scores that stay in half precision, too
     weight = ops.cast(units.spread(owner, "sample_weight", one_tensor(owner, weight, "sample_weight")), like)
     if keep is not None:
         weight = ops.where(keep, weight, 0.0)

@@ -22,63 +22,66 @@ class LearntError(Exception):
     """Something else than the input wants a gradient, so this is no case for blocks."""
 
 
-def by_blocks(evaluate: Evaluate, x: Tensor, count: int) -> tuple[Tensor, Tensor | None]:
+def by_blocks(evaluate: Evaluate, x: Tensor, count: int, beside: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor | None]:
     """The values of ``evaluate(x[rows], rows)`` for `x` of `count` rows, and what they weigh if they weigh anything.
 
     They are those of the rows, [N, *], or where evaluate returns one number for all of its rows, one for each block.
+    `beside` are the other tensors that it reads, which must not change before the backward pass.
     Raises `LearntError` where the values depend on another tensor that wants a gradient.
     """
     weights: list[Tensor] = []
     wanted = x.requires_grad and torch.is_grad_enabled()
     height = max(BLOCK * count // max(x.numel(), 1), 1)
     blocks = [slice(start, min(start + height, count)) for start in range(0, count, height)]
-    value: Tensor = _Blocks.apply(evaluate, x, blocks, wanted, weights)  # type: ignore[no-untyped-call]
+    value: Tensor = _Blocks.apply(evaluate, x, blocks, wanted, weights, *beside)  # type: ignore[no-untyped-call]
     return value, (torch.cat if weights[0].dim() else torch.stack)(weights) if weights else None
 
 
 class _Blocks(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, evaluate: Evaluate, x: Tensor, blocks: list[slice], wanted: bool, weights: Any) -> Tensor:
-        ctx.evaluate, ctx.blocks = evaluate, blocks
-        ctx.save_for_backward(x)
-        ctx.slope, values, ctx.places = _pass(evaluate, x, blocks, wanted, weights)
+    def forward(
+        ctx: Any, evaluate: Evaluate, x: Tensor, blocks: list[slice], wanted: bool, weights: Any, *beside: Tensor
+    ) -> Tensor:
+        ctx.evaluate, ctx.blocks, ctx.rest = evaluate, blocks, [None] * (3 + len(beside))
+        ctx.save_for_backward(x, *beside)
+        ctx.slope, values, ctx.places = _pass(evaluate, x, blocks, wanted, wanted and eager.kept(), weights)
         return values
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        (x,) = ctx.saved_tensors
+        x = ctx.saved_tensors[0]
         if not eager.once(upstream):
 
             def again(x: Tensor) -> Tensor:
                 values = [ctx.evaluate(x[rows], rows)[0] for rows in ctx.blocks]
                 return torch.cat(values) if values[0].dim() else torch.stack(values)
 
-            return None, eager.again(again, x, (upstream,)), None, None, None
+            return None, eager.again(again, x, (upstream,)), *ctx.rest
         slope, ctx.slope = ctx.slope, None  # taken: a second backward computes it anew
         if slope is None:
-            slope = _pass(ctx.evaluate, x, ctx.blocks, True, [])[0]
+            slope = _pass(ctx.evaluate, x, ctx.blocks, True, True, [])[0]
         for rows, place in zip(ctx.blocks, ctx.places, strict=True):
             above = upstream[place]
             slope[rows].mul_(above.unsqueeze(1) if 0 < above.dim() < x.dim() else above)
-        return None, slope, None, None, None
+        return None, slope, *ctx.rest
 
 
 def _pass(
-    evaluate: Evaluate, x: Tensor, blocks: list[slice], wanted: bool, weights: list[Tensor]
+    evaluate: Evaluate, x: Tensor, blocks: list[slice], wanted: bool, waits: bool, weights: list[Tensor]
 ) -> tuple[Tensor | None, Tensor, Sequence[Any]]:
-    """The slopes by `x`, if they are wanted, the values, and where among them those of each block are.
-
-    The weights go to their list.
+    """The slopes by `x`, if they are to wait for the backward pass, the values, and where among them those of each
+    block are. The weights go to their list.
     """
-    slope, values = eager.fresh(x) if wanted else None, torch.empty(0)
+    slope, values = eager.fresh(x) if waits else None, torch.empty(0)
     places: Sequence[Any] = blocks
     for k, rows in enumerate(blocks):
-        with torch.set_grad_enabled(wanted):
-            block = x[rows].detach().requires_grad_(wanted)
+        traced = waits or (wanted and k == 0)
+        with torch.set_grad_enabled(traced):
+            block = x[rows].detach().requires_grad_(traced)
             value, weight = evaluate(block, rows)
+        if traced and k == 0 and others(value, block):
+            raise LearntError
         if slope is not None:
-            if k == 0 and others(value, block):
-                raise LearntError
             one = value.new_ones(()).expand_as(value)
             (slope[rows],) = torch.autograd.grad(value, block, one, materialize_grads=True)
         if k == 0:

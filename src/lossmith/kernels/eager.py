@@ -47,6 +47,12 @@ def transformed() -> bool:
     return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
 
 
+def kept() -> bool:
+    """Whether what an operation puts aside for its backward pass stays: checkpoints want it forgotten, other hooks on
+    saved tensors moved, and of a gradient that waits to be finished they know nothing."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(False) is None
+
+
 def once(*grads: Tensor) -> bool:
     """In a backward pass, whether it is a plain one: the gradient is not differentiated again, nor one of a batch."""
     return not torch.is_grad_enabled() and not any(_wrapped(g) for g in grads)

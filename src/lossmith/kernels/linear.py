@@ -6,7 +6,7 @@ single rows take a fourth, because what comes from above is another number for e
 logits again. Rows to leave out never enter a product.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,9 +54,12 @@ def total(value: Value, hidden: Tensor, layer: Layer) -> Tensor:
     return out
 
 
-def values(value: Value, hidden: Tensor, layer: Layer) -> Tensor:
-    """What each row of `hidden`, [N, H], costs, [N]; differentiable once, by hidden, weight and bias."""
-    given = (value, layer.bend, layer.most, hidden, layer.weight, layer.bias)
+def values(value: Value, hidden: Tensor, layer: Layer, beside: Sequence[Tensor] = ()) -> Tensor:
+    """What each row of `hidden`, [N, H], costs, [N]; differentiable once, by hidden, weight and bias.
+
+    `beside` are the tensors that `value` reads, which must not change before the backward pass.
+    """
+    given = (value, layer.bend, layer.most, hidden, layer.weight, layer.bias, *beside)
     out: Tensor = _Values.apply(*given)  # type: ignore[no-untyped-call]
     return out
 
@@ -85,20 +88,27 @@ class _Total(torch.autograd.Function):
 class _Values(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, value: Value, bend: Any, most: int | None, hidden: Tensor, weight: Tensor, bias: Tensor | None
+        ctx: Any,
+        value: Value,
+        bend: Any,
+        most: int | None,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        *beside: Tensor,
     ) -> Tensor:
         ctx.value, ctx.bend, ctx.most = value, bend, most
-        ctx.save_for_backward(hidden, weight, bias)
+        ctx.save_for_backward(hidden, weight, bias, *beside)
         return _through(value, hidden, Layer(weight, bias, bend, most), None, (False, False, False))[0]
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
         _only_once(upstream)
-        hidden, weight, bias = ctx.saved_tensors
+        hidden, weight, bias, *beside = ctx.saved_tensors
         layer = Layer(weight, bias, ctx.bend, ctx.most)
-        grads = _through(ctx.value, hidden, layer, upstream, ctx.needs_input_grad[3:])[1]
+        grads = _through(ctx.value, hidden, layer, upstream, ctx.needs_input_grad[3:6])[1]
         given = zip(grads, (hidden, weight, bias), strict=True)
-        return None, None, None, *(None if g is None else g.to(x.dtype) for g, x in given)
+        return None, None, None, *(None if g is None else g.to(x.dtype) for g, x in given), *(None for _ in beside)
 
 
 def _only_once(upstream: Tensor) -> None:

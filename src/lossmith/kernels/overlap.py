@@ -81,7 +81,7 @@ class _Counts(torch.autograd.Function):
         again: Callable[[Tensor], Tensor],
     ) -> Tensor:
         pictures = _Pictures(z, target, weight, keep, link, squared, _labels(z))
-        waits = wanted and z.dtype == pictures.labels.dtype
+        waits = wanted and z.dtype == pictures.labels.dtype and eager.kept()
         ctx.p, ctx.size = eager.fresh(z) if waits else None, _size(z, block)
         ctx.link, ctx.squared, ctx.again = link, squared, again
         ctx.save_for_backward(z, target, weight, keep)

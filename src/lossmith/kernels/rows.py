@@ -110,7 +110,7 @@ class _InBlocks(torch.autograd.Function):
     def forward(
         ctx: Any, z: Tensor, index: Tensor | None, keep: Tensor | None, mean: bool, wanted: bool, again: Again
     ) -> tuple[Tensor, ...]:
-        waits = wanted and z.dtype in (torch.float32, torch.float64)
+        waits = wanted and z.dtype in (torch.float32, torch.float64) and eager.kept()
         ctx.places = list(_places(z, keep))
         ctx.p, found = _forward(z, index, keep, mean, waits, ctx.places)
         ctx.again, ctx.mean = again, mean
