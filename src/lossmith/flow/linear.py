@@ -289,7 +289,7 @@ def _term(loss: Any, factor: float, hidden: Tensor, target: Any, classes: int, g
     keep, weight = _shown(owner, loss, shape, ready, given, standin[:, 0].reshape(shape))
     units = replace(units, keep=keep, weight=weight)
     shown = units.shown
-    if shown is not None:
+    if shown is not None and not bool(shown.all()):  # probabilities would be copied for nothing
         likeliest = isinstance(ready, _Likeliest)
         ready = ready.hide(shown) if likeliest else units.hide(ready, shown, loss.legal_target(ready, units))
     return _Term(loss, factor, ready, units)

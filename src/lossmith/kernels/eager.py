@@ -49,8 +49,9 @@ def transformed() -> bool:
 
 def kept() -> bool:
     """Whether what an operation puts aside for its backward pass stays: checkpoints want it forgotten, other hooks on
-    saved tensors moved, and of a gradient that waits to be finished they know nothing."""
-    return torch._C._autograd._top_saved_tensors_default_hooks(False) is None
+    saved tensors moved, and of a gradient that waits to be finished they know nothing. Before torch 2.8 nobody knew."""
+    hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    return hooks is None or hooks(False) is None
 
 
 def once(*grads: Tensor) -> bool:
