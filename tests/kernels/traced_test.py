@@ -83,6 +83,30 @@ def test_what_is_frozen_gets_no_gradient() -> None:
     assert weight.grad is None
 
 
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_the_derivative_of_a_gradient_is_refused(reduction: str) -> None:
+    """Other backends than this one refuse it of anything, in words of torch's."""
+    torch._dynamo.reset()
+    loss = lossmith.CrossEntropyLoss(reduction=reduction)
+    run = torch.compile(lambda h, w, b, t: loss.linear(h, w, t, b), fullgraph=True, backend="eager")
+    given = layer()
+    value = run(*given, targets()).sum()
+    with pytest.raises(RuntimeError, match=r"differentiated again .*; call the loss on torch.nn.functional.linear"):
+        torch.autograd.grad(value, given, create_graph=True)
+
+
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+@pytest.mark.parametrize("fullgraph", [False, True])
+def test_a_loss_made_inside_of_the_function_is_refused(fullgraph: bool) -> None:
+    torch._dynamo.reset()
+    run = torch.compile(
+        lambda h, w, t: lossmith.CrossEntropyLoss().linear(h, w, t), fullgraph=fullgraph, backend="eager"
+    )
+    hidden, weight, _ = layer()
+    with pytest.raises(Exception, match=r"CrossEntropyLoss: .* must be made outside of the compiled function"):
+        run(hidden, weight, targets())
+
+
 def test_autocast_reaches_the_products() -> None:
     torch._dynamo.reset()
     hidden, weight, _ = (x.detach().float().requires_grad_() for x in layer())

@@ -112,6 +112,16 @@ def test_repr_is_code(case: Case) -> None:
     assert repr(lossmith.create(repr(case.loss()))) == repr(case.loss())
 
 
+def test_a_compiled_loss_can_be_saved() -> None:
+    """What was compiled stays behind, as it does of any module; the copy is compiled anew where it is wanted."""
+    loss, (input, target) = lossmith.FocalLoss(), (torch.randn(3, 2), torch.tensor([0, 1, 0]))
+    loss.compile(backend="eager")
+    for twin in (pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)):  # noqa: S301
+        torch.testing.assert_close(twin(input, target), loss(input, target))
+    saved = io.BytesIO()
+    torch.save(loss, saved)
+
+
 def test_weights_move_with_the_module() -> None:
     loss = lossmith.CrossEntropyLoss(weight=[1.0, 2.0, 3.0])
     assert [name for name, _ in loss.named_buffers()] == ["weight"]

@@ -41,7 +41,10 @@ def settled(owner: str, hidden: Tensor, weight: Tensor, bias: Tensor | None, *, 
         return hidden, weight, None if bias is None else _lowered(bias, dtype)
     if len({x.dtype for x in tensors.values()}) > 1:
         kinds = ", ".join(f"{name} {str(x.dtype)[6:]}" for name, x in tensors.items())
-        raise DtypeError(f"{owner}: hidden, weight and bias must be of one dtype; they are {kinds}")
+        raise DtypeError(
+            f"{owner}: hidden, weight and bias must be of one dtype; they are {kinds}; convert "
+            "them (weight.to(hidden.dtype)), or use torch.autocast"
+        )
     return hidden, weight, bias
 
 
@@ -74,7 +77,7 @@ def shard_of(owner: str, layer: Layer, vocab_group: Any, process_group: Any) -> 
     if vocab_group is None:
         return None
     hidden, weight, _ = layer
-    group = partial.ready(vocab_group)
+    group = partial.ready(vocab_group, "vocab_group")
     ranks, rank = dist.get_world_size(group), dist.get_rank(group)
     if rank < 0:
         raise ParameterError(f"{owner}: vocab_group must be a group that this rank belongs to, and it does not")

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lossmith.errors import ParameterError, ShapeError
+from lossmith.errors import DtypeError, ParameterError, ShapeError
 from lossmith.flow import partial, traced
 from lossmith.flow.domain import Classes, Interval, Simplex
 from lossmith.flow.layer import Layer, settled, shard_of
@@ -89,13 +89,15 @@ class FusedLinear:
         terms = _terms(self)
         owner, one = type(terms[0][1]).__name__, terms[0][1]
         layer = settled(owner, hidden, weight, bias, parts=vocab_group is not None)
+        if self._number < 0:
+            raise ParameterError(
+                f"{owner}: a loss whose linear is called must be made outside of the compiled function"
+            )
         if torch.compiler.is_compiling():
-            if self._number < 0:
-                raise ParameterError(f"{owner}: a loss whose linear is compiled must be made outside of the function")
             targets = target if isinstance(target, tuple) else (target,)
             items = None if num_items is None else torch.as_tensor(num_items)
             each = one.reduction == "none"
-            group = "" if vocab_group is None else partial.ready(vocab_group).group_name
+            group = "" if vocab_group is None else partial.ready(vocab_group, "vocab_group").group_name
             call = Call(self._number, each, layer, targets, mask, sample_weight, items, softcap, temperature, group)
             return traced.linear(call)
         if transformed():
@@ -271,8 +273,13 @@ def _plan(
 def _term(loss: Any, factor: float, hidden: Tensor, target: Any, classes: int, given: _Given) -> _Term:
     """A term of all rows: its target one after the other, masks and weights resolved."""
     owner, shape = type(loss).__name__, hidden.shape[:-1]
-    fits = isinstance(loss, FusedLinear) and hasattr(loss, "scope") and loss.scope == "unit"
-    if not fits or getattr(loss, "link", "softmax") != "softmax":
+    link = getattr(loss, "link", "softmax")
+    if link != "softmax":
+        raise ParameterError(
+            f'{owner}: linear makes logits over classes, and this loss has link="{link}"; make it with link="softmax", '
+            "or call it on its own input"
+        )
+    if not (isinstance(loss, FusedLinear) and hasattr(loss, "scope") and loss.scope == "unit"):
         raise ParameterError(f"{owner}: linear is for losses of which each row of logits has a value; {INSTEAD}")
     learnt = [x for x in (*_tensors(target), *_tensors(given.sample_weight), *loss.buffers()) if x.requires_grad]
     if learnt or any(x.requires_grad for x in loss.parameters()):
@@ -300,13 +307,21 @@ def _tensors(x: Any) -> tuple[Tensor, ...]:
     return tuple(item for item in (x if isinstance(x, tuple) else (x,)) if torch.is_tensor(item))
 
 
+def _seen(x: Tensor) -> str:
+    return f"{str(x.dtype)[6:]} of shape {list(x.shape)}"
+
+
 def _in_rows(owner: str, target: Tensor, shape: torch.Size, classes: int) -> Tensor:
     """Class indices [N] or class probabilities [N, V], from [*] or [*, V]."""
+    if isinstance(target, list):
+        pair = "the likeliest classes and their probabilities are a tuple of two tensors"
+        raise DtypeError(f"{owner}: target must be a torch tensor, and it is a list: {pair}")
     soft = one_tensor(owner, target, "target").is_floating_point()
     if target.shape != (torch.Size([*shape, classes]) if soft else shape):
         raise ShapeError(
             f"{owner}: target must be class indices of shape {list(shape)} or class probabilities of shape "
-            f"{[*shape, classes]}; it has shape {list(target.shape)}"
+            f"{[*shape, classes]}; it is {_seen(target)}"
+            + (": class indices are integers, target.long()" if target.shape == shape else "")
         )
     return target.reshape(-1, classes) if soft else target.reshape(-1)
 
@@ -319,7 +334,7 @@ def _likeliest(owner: str, target: tuple[Tensor, ...], shape: torch.Size, like: 
     if not same or index.is_floating_point() or not share.is_floating_point():
         raise ShapeError(
             f"{owner}: a target of the likeliest classes must be (class indices, probabilities), both [*, k] for "
-            f"{list(shape)} rows; they have shapes {list(index.shape)} and {list(share.shape)}"
+            f"{list(shape)} rows; they are {_seen(index)} and {_seen(share)}"
         )
     k = index.shape[-1]
     if not k:

@@ -142,7 +142,9 @@ class Loss(Arithmetic, FromFunction, Parametrised):
             self.forward = MethodType(_forward_of(self.spec_name, key), self)  # type: ignore[method-assign]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "forward"}
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]  # of a compiled call it says nothing
+        state.pop("forward", None)
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]

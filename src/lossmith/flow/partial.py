@@ -109,10 +109,10 @@ def times_ranks(own: Tensor, everyone: Tensor, group: Any) -> Tensor:
     return everyone + dist.get_world_size(group) * (own - own.detach())
 
 
-def ready(group: Any) -> Any:
-    """The process group, once torch.distributed has been started."""
+def ready(group: Any, name: str = "process_group") -> Any:
+    """The process group that was given by that name, once torch.distributed has been started."""
     if not (dist.is_available() and dist.is_initialized()):
         raise ParameterError(
-            "process_group: call torch.distributed.init_process_group first; this process belongs to no group yet"
+            f"{name}: call torch.distributed.init_process_group first; this process belongs to no group yet"
         )
     return dist.group.WORLD if group == "world" else group

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lossmith.kernels.linear import only_once
+
 _numbers = itertools.count()
 _losses: "weakref.WeakValueDictionary[int, Any]" = weakref.WeakValueDictionary()
 
@@ -168,6 +170,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
 
 
 def _backward(ctx: Any, upstream: Tensor, *_: Any) -> Any:
+    only_once(upstream)
     if ctx.each:
         grads = _linear_gradients(upstream, ctx.needs, ctx.loss, *ctx.saved_tensors, *ctx.rest)
     else:

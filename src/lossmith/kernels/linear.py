@@ -77,7 +77,7 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        _only_once(upstream)
+        only_once(upstream)
         scaled = (
             None if x is None else torch.mul(x, upstream, out=eager.fresh(x, dtype=dtype))
             for x, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
@@ -103,7 +103,7 @@ class _Values(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
-        _only_once(upstream)
+        only_once(upstream)
         hidden, weight, bias, *beside = ctx.saved_tensors
         layer = Layer(weight, bias, ctx.bend, ctx.most)
         grads = _through(ctx.value, hidden, layer, upstream, ctx.needs_input_grad[3:6])[1]
@@ -111,7 +111,8 @@ class _Values(torch.autograd.Function):
         return None, None, None, *(None if g is None else g.to(x.dtype) for g, x in given), *(None for _ in beside)
 
 
-def _only_once(upstream: Tensor) -> None:
+def only_once(upstream: Tensor) -> None:
+    """Raise where the gradient of a fused last layer is to be differentiated again, or is one of a batch."""
     if not eager.once(upstream):
         again = "differentiated again (create_graph=True)"
         raise RuntimeError(
