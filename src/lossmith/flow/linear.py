@@ -279,7 +279,8 @@ def _term(loss: Any, factor: float, hidden: Tensor, target: Any, classes: int, g
             f'{owner}: linear makes logits over classes, and this loss has link="{link}"; make it with link="softmax", '
             "or call it on its own input"
         )
-    if not (isinstance(loss, FusedLinear) and hasattr(loss, "scope") and loss.scope == "unit"):
+    fits = isinstance(loss, FusedLinear) and hasattr(loss, "scope") and loss.scope == "unit"
+    if not fits:
         raise ParameterError(f"{owner}: linear is for losses of which each row of logits has a value; {INSTEAD}")
     learnt = [x for x in (*_tensors(target), *_tensors(given.sample_weight), *loss.buffers()) if x.requires_grad]
     if learnt or any(x.requires_grad for x in loss.parameters()):
@@ -311,7 +312,7 @@ def _seen(x: Tensor) -> str:
     return f"{str(x.dtype)[6:]} of shape {list(x.shape)}"
 
 
-def _in_rows(owner: str, target: Tensor, shape: torch.Size, classes: int) -> Tensor:
+def _in_rows(owner: str, target: Any, shape: torch.Size, classes: int) -> Tensor:
     """Class indices [N] or class probabilities [N, V], from [*] or [*, V]."""
     if isinstance(target, list):
         pair = "the likeliest classes and their probabilities are a tuple of two tensors"
@@ -323,7 +324,8 @@ def _in_rows(owner: str, target: Tensor, shape: torch.Size, classes: int) -> Ten
             f"{[*shape, classes]}; it is {_seen(target)}"
             + (": class indices are integers, target.long()" if target.shape == shape else "")
         )
-    return target.reshape(-1, classes) if soft else target.reshape(-1)
+    rows: Tensor = target.reshape(-1, classes) if soft else target.reshape(-1)
+    return rows
 
 
 def _likeliest(owner: str, target: tuple[Tensor, ...], shape: torch.Size, like: Tensor) -> _Likeliest:
