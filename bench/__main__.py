@@ -5,6 +5,7 @@ import importlib
 import json
 import logging
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 from bench import plots
 from bench.measure import Device, device, machine
 from bench.report import Part, data, markdown
+from lossmith.files import write_text
 
 KERNELS = ("logits", "linear", "sigmoid", "overlap", "sampled")  # of a device and a size
 WHOLES = (
@@ -39,33 +41,58 @@ class Parser(argparse.ArgumentParser):
 
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:
-    """The command line; suites and devices that do not go together end it."""
+    """The command line; what does not go together, or cannot be written, ends it before anything is measured."""
     parser = Parser(prog="python -m bench", description="Speed and memory, measured against the other ways to do it.")
-    parser.add_argument("--suite", action="append", metavar="NAME", help=f"{', '.join(SUITES)}; several may be given")
+    parser.add_argument(
+        "--suite", action="append", metavar="NAME", help=f"{', '.join(SUITES)}; several with commas; default: all"
+    )
     parser.add_argument("--device", default="cpu", metavar="cpu|cuda", help="cpu, or cuda for the suites that have it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what is printed, with all digits")
     parser.add_argument("--plot", type=Path, metavar="DIR", help="draw time and memory over sizes, in place of tables")
-    parser.add_argument("--small", action="store_true", help="tiny sizes, to see within a minute that all of it runs")
+    parser.add_argument(
+        "--small", action="store_true", help="tiny sizes, to see in a minute or two that all of it runs"
+    )
     parser.add_argument("--quiet", action="store_true", help="no lines on stderr about what is under way")
     given = parser.parse_args(words)
     if given.device not in ("cpu", "cuda"):
         parser.error(f"--device is cpu or cuda, not {given.device!r}")
-    able = [name for name in KERNELS if given.device in suite_of(name).SIZES]
-    if given.plot:
-        able = [name for name in able if hasattr(suite_of(name), "curves")]
-    elif given.device == "cpu" and not given.small:
-        able += WHOLES
-    given.suite = given.suite or able
-    for name in given.suite:
+    named = [name.strip() for names in given.suite or () for name in names.split(",")]
+    for name in named:
         if name not in SUITES:
             parser.error(f"there is no suite {name!r}; there are {', '.join(SUITES)}")
-        if name not in able:
-            parser.error(f"{name} does not go with these options; {', '.join(able)} do")
+        if why := unable(name, given):
+            parser.error(f"{name} {why}")
+    given.suite = named or [name for name in SUITES if not unable(name, given)]
+    if given.json and given.json.is_dir():
+        parser.error(f"--json: {given.json} is a folder; name a file in it")
+    for option, folder in (("--json", given.json and given.json.parent), ("--plot", given.plot)):
+        if folder and (why := unwritable(folder)):
+            parser.error(f"{option}: {why}")
     try:
         given.on = device(given.device)
     except RuntimeError as error:
         parser.error(str(error))
     return given
+
+
+def unable(name: str, given: argparse.Namespace) -> str:
+    """Why a suite does not go with the options; nothing where it does."""
+    own = suite_of(name).SIZES if name in KERNELS else {"cpu": None}
+    if given.device not in own:
+        return f"is measured on the CPU alone: leave out --device {given.device}"
+    if given.plot and not (name in KERNELS and hasattr(suite_of(name), "curves")):
+        return "has no curves: leave out --plot"
+    return "has one size: leave out --small" if given.small and name in WHOLES else ""
+
+
+def unwritable(folder: Path) -> str:
+    """Why nothing can be written there, tried out before a long measurement; nothing where something can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return f"nothing can be written in {folder}: {error.strerror}"
+    return ""
 
 
 def suite_of(name: str) -> Any:
@@ -113,7 +140,7 @@ def main(words: Sequence[str]) -> int:
         suites[name] = {"seconds": time.perf_counter() - start, **what}
         if given.json:  # after each, so that what is cut short leaves what it has
             text = json.dumps({"command": said, "machine": where, "suites": suites}, indent=1, allow_nan=False)
-            given.json.write_text(text + "\n")
+            write_text(given.json, text + "\n")
     return 0
 
 

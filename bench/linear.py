@@ -98,7 +98,7 @@ def formulas(on: Device, size: Size) -> dict[str, dict[str, Callable[[], Formula
 
 
 def asked(size: Size, case: str) -> tuple[Asked, ...]:
-    """What issue 6 asks of ours."""
+    """What was asked before ours was written."""
     if not size.asked:
         return ()
     if size.asked == "cpu":

@@ -87,7 +87,7 @@ def cases() -> dict[str, Makes]:
 
 
 def asked(size: Size, shape: tuple[int, ...], case: str, way: str) -> tuple[Asked, ...]:
-    """What issue 6 asks of ours, at the last shape."""
+    """What was asked before ours was written, at the last shape."""
     if not size.asked or shape != size.shapes[-1] or way != "ours" or case not in FORMULAS:
         return ()
     if size.asked == "cuda":

@@ -1,12 +1,12 @@
 """Many classes, forward and backward: sampled losses and the adaptive softmax over ever more classes.
 
-A batch has 512 rows of 32 numbers, 8192 noise classes serve all of it, and targets follow Zipf's law. All gradients are
-taken, that of the weight as a dense tensor of all classes or as a sparse one of the rows touched, which are those of
-targets and noise. The cases are the losses, so that time over the first is growth with the classes. The full softmax is
-what one would write without them, `F.linear` and `F.cross_entropy`; it ends where its logits would take gigabytes, and
-dense gradients where the weight's would. The gradient from above is 3. Extra memory is beyond the inputs, gradients
-included. The floor is the larger of what must be moved (the rows touched three times; a dense gradient once more) and
-what must be multiplied, at rates of the same turns.
+The same noise classes serve a whole batch, and targets follow Zipf's law. All gradients are taken, that of the weight
+as a dense tensor of all classes or as a sparse one of the rows touched, which are those of targets and noise. The cases
+are the losses, so that time over the first is growth with the classes. The full softmax is what one would write without
+them, `F.linear` and `F.cross_entropy`; it ends where its logits would take gigabytes, and dense gradients where the
+weight's would. The gradient from above is 3. Extra memory is beyond the inputs, gradients included. The floor is the
+larger of what must be moved (the rows touched three times; a dense gradient once more) and what must be multiplied, at
+rates of the same turns.
 """
 
 from collections.abc import Callable
@@ -116,4 +116,5 @@ def report(on: Device, size: Size) -> list[Part]:
         found += ways(size, classes, given, zipf.draw(classes))
     products = gemms(torch.randn(size.rows, size.features), torch.randn(size.sampled, size.features))
     yardsticks = {BYTES: adding(4 * size.dense * size.features, on), OPERATIONS: products}
-    return [measured(found, yardsticks, on)]
+    shape = f"{size.rows:,} rows of {size.features} numbers, {size.sampled:,} noise classes:"
+    return [shape, measured(found, yardsticks, on)]

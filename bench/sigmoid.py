@@ -54,7 +54,7 @@ def makes() -> dict[str, Callable[[], Formula]]:
 
 
 def asked(size: Size, way: str) -> tuple[Asked, ...]:
-    """What issue 6 asks of ours."""
+    """What was asked before ours was written."""
     if not size.asked:
         return ()
     if way == "ours, compile()":

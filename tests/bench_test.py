@@ -298,9 +298,18 @@ def test_curves_grow(name: str) -> None:
     ("words", "said"),
     [
         (["--suite", "speed"], "there is no suite 'speed'"),
-        (["--suite", "compare", "--small"], "compare does not go with these options"),
+        (["--suite", "logits,speed"], "there is no suite 'speed'"),
+        (["--suite", "compare", "--small"], "compare has one size: leave out --small"),
+        (["--suite", "boosting", "--device", "cuda"], "boosting is measured on the CPU alone: leave out --device cuda"),
+        (["--suite", "sampled", "--device", "cuda"], "sampled is measured on the CPU alone: leave out --device cuda"),
         (["--suite", "sampled", "--device", "tpu"], "--device is cpu or cuda, not 'tpu'"),
-        (["--suite", "boosting", "--plot", "pictures"], "boosting does not go with these options"),
+        (["--suite", "boosting", "--plot", "pictures"], "boosting has no curves: leave out --plot"),
+        (
+            ["--suite", "logits", "--small", "--json", "/dev/null/out.json"],
+            "--json: nothing can be written in /dev/null",
+        ),
+        (["--suite", "logits", "--small", "--json", "/"], "--json: / is a folder; name a file in it"),
+        (["--suite", "logits", "--small", "--plot", "/dev/null/x"], "--plot: nothing can be written in /dev/null/x"),
         (["logits"], "unrecognized arguments: logits"),
     ],
 )
@@ -312,6 +321,22 @@ def test_what_cannot_be_is_said_in_one_sentence(
     out, err = capsys.readouterr()
     assert (left.value.code, out, err.count("\n")) == (2, "", 1)
     assert said in err
+
+
+def test_suites_may_be_joined_by_commas() -> None:
+    assert program.parsed(["--suite", "logits,linear", "--suite", "compare"]).suite == ["logits", "linear", "compare"]
+
+
+def test_without_a_suite_all_run_that_go_with_the_options() -> None:
+    assert program.parsed([]).suite == list(program.SUITES)
+    assert program.parsed(["--small"]).suite == list(program.KERNELS)
+
+
+def test_the_sizes_that_are_printed_are_those_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    program.main(["--suite", "sampled", "--small", "--quiet"])
+    said = capsys.readouterr().out
+    assert "8 rows of 16 numbers, 6 noise classes:" in said
+    assert "512" not in said
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
