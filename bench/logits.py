@@ -77,7 +77,7 @@ def cases(weight: Tensor) -> dict[str, Case]:
 
 
 def asked(size: Size, case: str, way: str) -> tuple[Asked, ...]:
-    """What was asked before ours was written, and of the losses of which nothing was, that no regression goes unseen."""
+    """What was asked before ours was written; of the other losses what would show that they got slower."""
     if not size.asked or not way.startswith("ours"):
         return ()
     if way == "ours, compile()":

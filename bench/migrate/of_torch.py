@@ -119,7 +119,7 @@ TORCH = [
         "",
         remark="A linear layer and its cross-entropy in one, with weights of its own: "
         "`CrossEntropyLoss().linear(hidden, layer.weight, target, layer.bias)` with those of a `torch.nn.Linear`; "
-        "every loss over classes has `linear`.",
+        "every loss of logits over classes that is one value per row has `linear`.",
     ),
     Row(
         "torch.nn:AdaptiveLogSoftmaxWithLoss",

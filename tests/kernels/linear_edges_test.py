@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from lossmith import CrossEntropyLoss, DiceLoss, FocalLoss, GHMCLoss, LDAMLoss, NLLLoss, ZLoss
 from lossmith import SoftCrossEntropyLoss as SoftLoss
 from lossmith.errors import DomainError, DtypeError, ParameterError, ShapeError
+from lossmith.kernels import linear as kernel
 from tests.kernels.linear_cases import (
     CLOSE,
     WEIGHT,
@@ -239,6 +240,18 @@ def test_errors_are_those_of_the_unfused_loss(name, dtype, monkeypatch):
     assert len(heights) >= 400
     for got, plain in zip(found, errors(unfused, loss, tensors, target, **call), strict=True):
         assert got <= plain + ROOM[dtype]
+
+
+@pytest.mark.parametrize(("dtype", "up"), [(torch.bfloat16, 1.0), (torch.bfloat16, 256.0), (torch.float16, 1024.0)])
+def test_gradients_in_half_precision_are_rounded_once(dtype, up, monkeypatch):
+    """A mean over 801 rows divides by no power of 2; from above comes 1, or a scaler's power of 2. In one chunk."""
+    monkeypatch.setattr(kernel, "BUDGET", {})
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(size, generator=generator).to(dtype) for size in ((801, 32), (29, 32), (29,))]
+    target, call = torch.randint(29, (801,), generator=generator), {"up": torch.tensor(up)}
+    found, plain = (errors(way, CrossEntropyLoss(), tensors, target, **call) for way in (fused, unfused))
+    for got, wanted in zip(found, plain, strict=True):
+        assert got <= 1.02 * wanted
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)

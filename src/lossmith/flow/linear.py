@@ -60,16 +60,18 @@ class FusedLinear:
     ) -> Tensor:
         """The loss of the logits ``hidden @ weight.T + bias``, which are never built as a whole.
 
-        The same number as ``loss(F.linear(hidden, weight, bias), target)``, for any loss over classes that is one value
-        per row, and for sums of such. Logits are made chunk by chunk and become their own gradient while they are
-        there: three matrix products as usual, and a few thousand rows of logits at a time. Rows that are masked or
-        ignored enter no product. ``reduction="none"`` takes a fourth one: the logits are made again in backward.
+        The same number as ``loss(F.linear(hidden, weight, bias), target)``, for any loss of logits over classes
+        (``link="softmax"``) that is one value per row, and for sums of such. Logits are made chunk by chunk and become
+        their own gradient while they are there: three matrix products as usual, and at most 64 MiB of logits at a time
+        on a CPU, 1 GiB on a GPU. Rows that are masked or ignored enter no product. ``reduction="none"`` takes a fourth
+        one: the logits are made again in backward.
 
         Shapes: hidden [*, H]; weight [V, H]; bias [V]; target class indices [*], class probabilities [*, V], or the
         likeliest k classes and their probabilities, a pair ([*, k], [*, k]) of which the second sums to 1. `mask` and
         `sample_weight` are [*], or have one entry for each of the first axis. With `softcap` c the logits become
-        ``c tanh(logits / c)``, then they are divided by `temperature`. In half precision the logits are, as those of
-        `torch.nn.functional.linear`; sums and the gradient of the weight are kept in float32.
+        ``c tanh(logits / c)``, then they are divided by `temperature`, and then by one that the loss may have itself
+        (`SoftCrossEntropyLoss`). In half precision the logits are, as those of `torch.nn.functional.linear`; sums and
+        the gradient of the weight are kept in float32.
 
         A weight that FSDP2 has sharded (a DTensor) is gathered, and its gradient averaged over the ranks, as inside a
         module. With `vocab_group`, a torch.distributed group whose ranks each hold a part of the classes, in rank
@@ -77,9 +79,10 @@ class FusedLinear:
         travels; hidden and target are the same on all of its ranks, as are the loss and the gradient by hidden.
 
         Raises `ShapeError` and `DtypeError` for tensors that do not fit each other, `DomainError` for class indices
-        outside [0, V), `ParameterError` for a loss that is not one value per row of logits, with `vocab_group` also
-        for one that needs more of a row than log p, its mean and logsumexp (class probabilities as targets, moved
-        logits), `RuntimeError` where its gradient is to be differentiated again, and under function transforms.
+        outside [0, V), `ParameterError` for a loss of another link or one that is not one value per row of logits, with
+        `vocab_group` also for one that needs more of a row than log p, its mean and logsumexp (class probabilities as
+        targets, moved logits), `RuntimeError` where its gradient is to be differentiated again, and under function
+        transforms.
 
         >>> import lossmith
         >>> hidden, weight = torch.tensor([[1.0, 2.0]]), torch.tensor([[10.0, 0.0], [0.0, 4.0], [0.0, 3.0]])
@@ -217,8 +220,9 @@ class _Term:
 class _Plan:
     """Everything that is settled before the first product; `rows` are those to look at, None for all.
 
-    What all terms are multiplied by, `scale`, waits until their sum is known: in float16 the gradients of a mean over
-    many rows would vanish before a scaled loss could lift them.
+    What all terms are multiplied by waits until their sum is known: in float16 the gradients of a mean over many rows
+    would vanish before a scaled loss could lift them. It is their `scale`, a power of 2, so that a gradient in half
+    precision is not rounded a second time; what it leaves of the factor is in the terms.
     """
 
     terms: list[_Term]
@@ -263,11 +267,13 @@ def _plan(
         hidden = hidden.index_select(0, rows)
     for term in found:
         term.check(slice(None) if rows is None else rows)
-    like = hidden.new_zeros(len(hidden), dtype=torch.promote_types(hidden.dtype, torch.float32))
+    like = hidden.new_zeros((), dtype=torch.promote_types(hidden.dtype, torch.float32))
     scales = [_scale(term, like, math.prod(shape), given.num_items) for term in found]
-    found = [replace(t, factor=t.factor * (scale / scales[0])) for t, scale in zip(found, scales, strict=True)]
+    exponent = torch.frexp(torch.as_tensor(scales[0], dtype=like.dtype, device=like.device)).exponent - 1
+    power = torch.ldexp(like.new_ones(()), exponent)  # at most the scale
+    found = [replace(t, factor=t.factor * (scale / power)) for t, scale in zip(found, scales, strict=True)]
     hidden, most = (hidden, None) if shard is None else (sharded.shared(hidden, shard), max(shard.sizes))
-    return _Plan(found, scales[0], shape, hidden, kernel.Layer(weight, bias, given.bend(owner), most), rows)
+    return _Plan(found, power, shape, hidden, kernel.Layer(weight, bias, given.bend(owner), most), rows)
 
 
 def _term(loss: Any, factor: float, hidden: Tensor, target: Any, classes: int, given: _Given) -> _Term:

@@ -82,7 +82,7 @@ class LovaszLoss(RegionLoss):
     def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor]:
         hinge, ops = self.link == "sigmoid", ops_of(target)
         x, t, v = self.classwise(inputs[0] if hinge else probability(self.link, inputs[0]), target, units)
-        errors = positive_part(1 - (2 * t - 1) * x, ops.xp) if hinge else t + (1 - 2 * t) * x
+        errors = positive_part(1 - ops.signs(t) * x, ops.xp) if hinge else t + (1 - 2 * t) * x
         v = ops.ones_like(t) if v is None else v * ops.ones_like(t)
         if self.per == "batch":
             errors, t, v = (ops.flat(ops.swapaxes(each, 0, 1), 1) for each in (errors, t, v))
