@@ -314,6 +314,20 @@ def test_transforms_give_what_the_plain_expression_gives(loss):
         torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("loss", READERS)
+def test_a_compiled_loss_does_not_look_at_hidden_rows(loss):
+    """Nor is its second tail lost: 50 logits above the others 1 - p is 1e-21."""
+    z, y = draw(13)
+    y[4], z[4] = -100, math.nan
+    z[2, y[2]] += 50
+    torch._dynamo.reset()
+    found = taken(torch.compile(lambda x: loss(x, y), fullgraph=True, backend="aot_eager"), z)
+    with no_kernel():
+        wanted = taken(lambda x: loss(x, y), z)
+    for got, want in zip(found, wanted, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-30)
+
+
 @some
 def test_a_batch_of_gradients_from_above(loss):
     """As `torch.autograd.functional.jacobian(vectorize=True)` sends it, and `is_grads_batched=True`."""

@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from lossmith.arrays import ops_of
+from lossmith.arrays import of_torch, ops_of
 from lossmith.flow.domain import Domain, Interval, may_look
 from lossmith.flow.units import at_least_float32
-from lossmith.kernels import sharded
+from lossmith.kernels import eager, sharded
 from lossmith.kernels.rows import Rows, fits, rows
 
 Link = Literal["softmax", "sigmoid", "log_prob", "prob", "binary_prob"]
@@ -39,18 +39,46 @@ def log_odds(z: Tensor, index: Tensor, axis: int) -> Tensor:
     return own - ops.log(ops.at_least(rest, ops.least_normal(z)))
 
 
-def _from_top(z: Tensor, index: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
+def _from_top(z: Tensor, index: Tensor, axis: int, keep: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Of logits less the largest of their row the target's, the sum of the others' exponentials, and all of them.
 
-    The target is picked out by a comparison, not by an index: a compiler then reads the logits no more often than for
-    a softmax. It is looked up as well, because an index that no class has is an error there.
+    Of rows that are not to `keep` the first two are those of equal logits. The target is picked out by a comparison,
+    not by an index: a compiler then reads the logits no more often than for a softmax. It is looked up as well, because
+    an index that no class has is an error there.
     """
     ops = ops_of(z)
+    apart = isinstance(z, Tensor) and torch.compiler.is_compiling() and not eager.transformed()
+    z = at_least_float32(z) if apart else _visible(z, axis, keep)
     z = z - ops.at_least(ops.stop_gradient(ops.amax(z, axis, keepdims=True)), ops.least_finite(z))
+    if apart:
+        own, rest = _Apart.apply(z, index, axis, keep)  # type: ignore[no-untyped-call]
+        return own, rest, z
     own = ops.marks(index, z, axis)
     rest = ops.sum(ops.where(own, 0.0, ops.exp(z)), axis, keepdims=True)
     found = ops.take_along(ops.stop_gradient(z), index, axis)
     return ops.where(found == math.inf, found, ops.sum(ops.where(own, z, 0.0), axis, keepdims=True)), rest, z
+
+
+class _Apart(torch.autograd.Function):
+    """Of each row of `z` the target's, and the sum of the others' exponentials: what is known of their slopes makes a
+    shorter loop than the chain rule, and what is hidden is left out of the gradient alone, and of numbers per row."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, index: Tensor, axis: int, keep: Tensor | None) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(z, index, keep)
+        ctx.axis = axis
+        own = z.gather(axis, index)
+        rest = torch.where(of_torch.marks(index, z, axis), 0.0, z.exp()).sum(axis, keepdim=True)
+        if keep is None:
+            return own, rest
+        keep = keep.unsqueeze(axis)
+        return torch.where(keep, own, 0.0), torch.where(keep, rest, z.shape[axis] - 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, by_own: Tensor, by_rest: Tensor) -> Any:
+        z, index, keep = ctx.saved_tensors
+        slope = torch.where(of_torch.marks(index, z, ctx.axis), by_own, by_rest * z.exp())
+        return slope if keep is None else torch.where(keep.unsqueeze(ctx.axis), slope, 0.0), None, None, None
 
 
 def target_rows(
@@ -72,12 +100,14 @@ def target_rows(
 
     def plainly(z: Tensor) -> Rows:
         ops, at = ops_of(z), ops_of(z).expand_dims(index, axis)
-        own, rest, z = _from_top(_visible(z, axis, keep), at, axis)
+        own, rest, z = _from_top(z, at, axis, keep)
         logp = ops.logsigmoid(own - ops.log(ops.at_least(rest, ops.least_normal(z))))
         if not mean:
             return Rows(ops.squeeze(logp, axis))
         log_all = ops.squeeze(ops.log(rest + ops.exp(own)), axis)
-        return Rows(ops.squeeze(logp, axis), ops.sum(z, axis) / z.shape[axis] - log_all)
+        mean_z = ops.sum(z, axis) / z.shape[axis]
+        mean_z = mean_z if keep is None else ops.where(keep, mean_z, 0.0)
+        return Rows(ops.squeeze(logp, axis), mean_z - log_all)
 
     return rows(z, index, axis, plainly, keep=keep, mean=mean) if fits(z, index) else plainly(z)
 
