@@ -39,19 +39,16 @@ def log_odds(z: Tensor, index: Tensor, axis: int) -> Tensor:
     return own - ops.log(ops.at_least(rest, ops.least_normal(z)))
 
 
-def _from_top(z: Tensor, index: Tensor, axis: int, keep: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def _from_top(z: Tensor, index: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
     """Of logits less the largest of their row the target's, the sum of the others' exponentials, and all of them.
 
-    Of rows that are not to `keep` the first two are those of equal logits. The target is picked out by a comparison,
-    not by an index: a compiler then reads the logits no more often than for a softmax. It is looked up as well, because
-    an index that no class has is an error there.
+    The target is picked out by a comparison, not by an index: a compiler then reads the logits no more often than for
+    a softmax. It is looked up as well, because an index that no class has is an error there.
     """
     ops = ops_of(z)
-    apart = isinstance(z, Tensor) and torch.compiler.is_compiling() and not eager.transformed()
-    z = at_least_float32(z) if apart else _visible(z, axis, keep)
     z = z - ops.at_least(ops.stop_gradient(ops.amax(z, axis, keepdims=True)), ops.least_finite(z))
-    if apart:
-        own, rest = _Apart.apply(z, index, axis, keep)  # type: ignore[no-untyped-call]
+    if _compiled(z):
+        own, rest = _Apart.apply(z, index, axis)  # type: ignore[no-untyped-call]
         return own, rest, z
     own = ops.marks(index, z, axis)
     rest = ops.sum(ops.where(own, 0.0, ops.exp(z)), axis, keepdims=True)
@@ -59,26 +56,39 @@ def _from_top(z: Tensor, index: Tensor, axis: int, keep: Tensor | None = None) -
     return ops.where(found == math.inf, found, ops.sum(ops.where(own, z, 0.0), axis, keepdims=True)), rest, z
 
 
+def _compiled(z: Any) -> bool:
+    """Whether torch's compiler sees these logits; inside it function transforms need plain operations."""
+    return isinstance(z, Tensor) and torch.compiler.is_compiling() and not eager.transformed()
+
+
 class _Apart(torch.autograd.Function):
     """Of each row of `z` the target's, and the sum of the others' exponentials: what is known of their slopes makes a
-    shorter loop than the chain rule, and what is hidden is left out of the gradient alone, and of numbers per row."""
+    shorter loop than the chain rule."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, index: Tensor, axis: int, keep: Tensor | None) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(z, index, keep)
+    def forward(ctx: Any, z: Tensor, index: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(z, index)
         ctx.axis = axis
-        own = z.gather(axis, index)
-        rest = torch.where(of_torch.marks(index, z, axis), 0.0, z.exp()).sum(axis, keepdim=True)
-        if keep is None:
-            return own, rest
-        keep = keep.unsqueeze(axis)
-        return torch.where(keep, own, 0.0), torch.where(keep, rest, z.shape[axis] - 1.0)
+        others = torch.where(of_torch.marks(index, z, axis), 0.0, z.exp())
+        return z.gather(axis, index), others.sum(axis, keepdim=True)
 
     @staticmethod
     def backward(ctx: Any, by_own: Tensor, by_rest: Tensor) -> Any:
-        z, index, keep = ctx.saved_tensors
-        slope = torch.where(of_torch.marks(index, z, ctx.axis), by_own, by_rest * z.exp())
-        return slope if keep is None else torch.where(keep.unsqueeze(ctx.axis), slope, 0.0), None, None, None
+        z, index = ctx.saved_tensors
+        return torch.where(of_torch.marks(index, z, ctx.axis), by_own, by_rest * z.exp()), None, None
+
+
+class _Shown(torch.autograd.Function):
+    """`z` as it is, and no gradient where it is not to `keep`, whatever came of what is there."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, keep: Tensor) -> Tensor:
+        ctx.save_for_backward(keep)
+        return z.view_as(z)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return torch.where(ctx.saved_tensors[0], grad, 0.0), None
 
 
 def target_rows(
@@ -100,14 +110,14 @@ def target_rows(
 
     def plainly(z: Tensor) -> Rows:
         ops, at = ops_of(z), ops_of(z).expand_dims(index, axis)
-        own, rest, z = _from_top(z, at, axis, keep)
+        own, rest, z = _from_top(_visible(z, axis, keep), at, axis)
+        own, rest = (ops.squeeze(x, axis) for x in (own, rest))
+        mean_z = ops.sum(z, axis) / z.shape[axis] if mean else own
+        if keep is not None:  # again, since under a compiler hidden logits stay
+            own, mean_z = (ops.where(keep, x, 0.0) for x in (own, mean_z))
+            rest = ops.where(keep, rest, z.shape[axis] - 1.0)
         logp = ops.logsigmoid(own - ops.log(ops.at_least(rest, ops.least_normal(z))))
-        if not mean:
-            return Rows(ops.squeeze(logp, axis))
-        log_all = ops.squeeze(ops.log(rest + ops.exp(own)), axis)
-        mean_z = ops.sum(z, axis) / z.shape[axis]
-        mean_z = mean_z if keep is None else ops.where(keep, mean_z, 0.0)
-        return Rows(ops.squeeze(logp, axis), mean_z - log_all)
+        return Rows(logp, mean_z - ops.log(rest + ops.exp(own)) if mean else None)
 
     return rows(z, index, axis, plainly, keep=keep, mean=mean) if fits(z, index) else plainly(z)
 
@@ -116,7 +126,9 @@ def log_partition(z: Tensor, axis: int, *, keep: Tensor | None = None, shard: sh
     """logsumexp of each row of logits; rows that are not to `keep` have that of equal ones, and no gradient."""
 
     def plainly(z: Tensor) -> Rows:
-        return Rows(lse=ops_of(z).logsumexp(_visible(z, axis, keep), axis))
+        ops = ops_of(z)
+        lse = ops.logsumexp(_visible(z, axis, keep), axis)
+        return Rows(lse=lse if keep is None else ops.where(keep, lse, math.log(z.shape[axis])))
 
     if shard is not None:
         found = sharded.rows(z, None, shard, keep=keep)
@@ -127,8 +139,13 @@ def log_partition(z: Tensor, axis: int, *, keep: Tensor | None = None, shard: sh
 
 
 def _visible(z: Tensor, axis: int, keep: Tensor | None) -> Tensor:
+    """Logits with equal ones where they are hidden. A compiler hides their gradient alone, which is half the work: what
+    comes of them is one number per row, and hidden later."""
     z, ops = at_least_float32(z), ops_of(z)
-    return z if keep is None else ops.where(ops.expand_dims(keep, axis), z, 0.0)
+    if keep is None:
+        return z
+    keep = ops.expand_dims(keep, axis)
+    return _Shown.apply(z, keep) if _compiled(z) else ops.where(keep, z, 0.0)  # type: ignore[no-untyped-call]
 
 
 def safe_log(p: Tensor) -> Tensor:
