@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 import pickle
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 import lossmith
 from lossmith import functional
+from lossmith.losses.likelihood import LikelihoodLoss
 from tests.laws.cases import CASES, SEPARABLE, SHIPPED, Case, leaves, packed
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
@@ -50,6 +52,29 @@ def test_every_link_and_weight_compiles_whole() -> None:
     for case in CASES:
         if case.cls is lossmith.FocalLoss:
             compiles(case)
+
+
+@pytest.mark.parametrize("by", ["mask", "sample_weight"])
+def test_what_is_hidden_stays_out_of_compiled_losses(by: str) -> None:
+    """Under a compiler the likelihood family hides logits in the gradient and in what comes of them, not themselves."""
+    shown = torch.tensor([1, 0, 1, 1, 0, 1, 1, 1]).bool()
+    for case in CASES:
+        plain = issubclass(case.cls, LikelihoodLoss) and case.label == case.cls.name
+        if not (plain or case.cls in (lossmith.FocalLoss, lossmith.ZLoss)):
+            continue
+        torch._dynamo.reset()
+        input, target = case.data()
+        assert isinstance(input, Tensor)
+        spoilt = input.clone()
+        spoilt[1], spoilt[4] = math.nan, math.inf
+        x, loss = spoilt.requires_grad_(), case.loss()
+        hidden = {by: shown if by == "mask" else shown.double()}
+        want = loss(x, target, **hidden)
+        got = torch.compile(loss, fullgraph=True, backend="aot_eager")(x, target, **hidden)
+        torch.testing.assert_close(got, want, msg=case.label)
+        (a,), (b,) = torch.autograd.grad(got, x), torch.autograd.grad(want, x)
+        torch.testing.assert_close(a, b, msg=case.label)
+        assert not a[~shown].any()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own, while it imports inductor

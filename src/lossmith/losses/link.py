@@ -110,7 +110,7 @@ def target_rows(
 
     def plainly(z: Tensor) -> Rows:
         ops, at = ops_of(z), ops_of(z).expand_dims(index, axis)
-        own, rest, z = _from_top(_visible(z, axis, keep), at, axis)
+        own, rest, z = _from_top(_rows_visible(z, axis, keep), at, axis)
         own, rest = (ops.squeeze(x, axis) for x in (own, rest))
         mean_z = ops.sum(z, axis) / z.shape[axis] if mean else own
         if keep is not None:  # again, since under a compiler hidden logits stay
@@ -127,7 +127,7 @@ def log_partition(z: Tensor, axis: int, *, keep: Tensor | None = None, shard: sh
 
     def plainly(z: Tensor) -> Rows:
         ops = ops_of(z)
-        lse = ops.logsumexp(_visible(z, axis, keep), axis)
+        lse = ops.logsumexp(_rows_visible(z, axis, keep), axis)
         return Rows(lse=lse if keep is None else ops.where(keep, lse, math.log(z.shape[axis])))
 
     if shard is not None:
@@ -138,14 +138,19 @@ def log_partition(z: Tensor, axis: int, *, keep: Tensor | None = None, shard: sh
     return found.lse
 
 
-def _visible(z: Tensor, axis: int, keep: Tensor | None) -> Tensor:
-    """Logits with equal ones where they are hidden. A compiler hides their gradient alone, which is half the work: what
-    comes of them is one number per row, and hidden later."""
-    z, ops = at_least_float32(z), ops_of(z)
+def visible(z: Tensor, keep: Tensor | None) -> Tensor:
+    """Logits with equal ones where they are not to `keep`; under a compiler as they are, and with no gradient there.
+
+    That is half the work, and asks of the caller that what comes of them is hidden in the end.
+    """
     if keep is None:
         return z
-    keep = ops.expand_dims(keep, axis)
-    return _Shown.apply(z, keep) if _compiled(z) else ops.where(keep, z, 0.0)  # type: ignore[no-untyped-call]
+    hidden: Tensor = _Shown.apply(z, keep) if _compiled(z) else ops_of(z).where(keep, z, 0.0)  # type: ignore[no-untyped-call]
+    return hidden
+
+
+def _rows_visible(z: Tensor, axis: int, keep: Tensor | None) -> Tensor:
+    return visible(at_least_float32(z), None if keep is None else ops_of(z).expand_dims(keep, axis))
 
 
 def safe_log(p: Tensor) -> Tensor:

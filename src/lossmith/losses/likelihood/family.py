@@ -29,6 +29,7 @@ from lossmith.losses.link import (
     log_p_both,
     log_p_of,
     target_rows,
+    visible,
     warn_of_probabilities,
 )
 
@@ -111,8 +112,11 @@ class LikelihoodLoss(FusedLinear, LabelledLoss, family="likelihood"):
         return plain and (not self.label_smoothing or (self._linear and self.smoothing != "torch"))
 
     def conceal(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, ...]:
-        by_rows = self.reads_rows and not ops_of(target).is_floating(target)
-        return inputs if by_rows else super().conceal(inputs, target, units)  # `target_rows` does not look there
+        if self.reads_rows and not ops_of(target).is_floating(target):
+            return inputs  # `target_rows` does not look there
+        if self.link == "sigmoid" and self.scope == "unit" and units.weight is None:  # 0 times a NaN is none
+            return (visible(inputs[0], units.keep),)
+        return super().conceal(inputs, target, units)
 
     def blocked(self, target: Tensor) -> bool:
         return super().blocked(target) and not (self.reads_rows and not ops_of(target).is_floating(target))
