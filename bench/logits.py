@@ -20,7 +20,7 @@ from bench import fused, naive, plots
 from bench.measure import Device, Run, adding
 from bench.plots import Curve, lengths
 from bench.report import Part, Timings
-from bench.ways import BYTES, SECONDS, Asked, Way, compiled, measured, step
+from bench.ways import BYTES, MANY, SECONDS, Asked, Way, compiled, measured, step
 
 Formula = Callable[[Tensor, Tensor], Tensor]
 
@@ -126,11 +126,11 @@ def ways(size: Size, on: Device, z: Tensor, y: Tensor) -> list[Way]:
     return found
 
 
-def timings(size: Size, on: Device, kind: str, only: tuple[str, ...] = (), budget: float = 3 * SECONDS) -> Timings:
+def timings(size: Size, on: Device, kind: str, only: tuple[str, ...] = (), budget: float = 4 * SECONDS) -> Timings:
     """All cases, each in turns, or those that are named."""
     z, y = data(size, on, kind)
     some = [way for way in ways(size, on, z, y) if not only or way.case in only]
-    return measured(some, {BYTES: adding(z.nbytes, on)}, on, budget=budget)
+    return measured(some, {BYTES: adding(z.nbytes, on)}, on, rounds=MANY, budget=budget)
 
 
 def report(on: Device, size: Size) -> list[Part]:

@@ -19,7 +19,7 @@ from bench import naive, plots
 from bench.measure import Device, adding
 from bench.plots import Curve
 from bench.report import Part, Timings
-from bench.ways import BYTES, SECONDS, Asked, Way, compiled, measured, step
+from bench.ways import BYTES, MANY, SECONDS, Asked, Way, compiled, measured, step
 
 Formula = Callable[[Tensor, Tensor], Tensor]
 
@@ -63,7 +63,7 @@ def asked(size: Size, way: str) -> tuple[Asked, ...]:
     return (Asked(0.3, FIRST),) if (way, size.asked) == ("ours", "cpu") else ()
 
 
-def timings(size: Size, on: Device, budget: float = SECONDS) -> Timings:
+def timings(size: Size, on: Device, budget: float = 3 * SECONDS) -> Timings:
     """All ways in turns; labels in the input's dtype, as torchvision wants them, and of ours as bytes too."""
     generator = torch.Generator(on.name).manual_seed(0)
     z = torch.randn(size.elements, generator=generator, dtype=size.dtype, device=on.name).mul_(2).requires_grad_()
@@ -77,7 +77,7 @@ def timings(size: Size, on: Device, budget: float = SECONDS) -> Timings:
                 build = partial(lambda make, target: step(make(), (z,), target), make, target)
                 same = name != "F.binary_cross_entropy_with_logits"
                 found.append(Way(kind, name, build, floor, z.nbytes, goal, same))
-    return measured(found, {BYTES: adding(z.nbytes, on)}, on, budget=budget)
+    return measured(found, {BYTES: adding(z.nbytes, on)}, on, rounds=MANY, budget=budget)
 
 
 def report(on: Device, size: Size) -> list[Part]:

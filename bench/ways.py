@@ -18,6 +18,7 @@ from bench.report import Found, Row, Timings
 
 UPSTREAM = 3.0  # the gradient that comes from above: 1 would leave out a multiplication that training has
 SECONDS = 20.0  # for the turns of one case
+MANY = 31  # rounds, where a system that hands out memory now quickly and now slowly makes two speeds of one
 BYTES, OPERATIONS = "bandwidth", "three GEMMs"  # names of yardsticks
 log = logging.getLogger("bench")
 
