@@ -12,7 +12,7 @@ from lossmith.flow import loss as flow
 from lossmith.kernels import blocks
 from tests.laws.cases import SEPARABLE, Case, leaves
 
-CASES = [case for case in SEPARABLE if case.cls.portable and case.cls.differentiable and case.loss().scope == "unit"]
+CASES = [case for case in SEPARABLE if case.cls.portable and case.loss().scope == "unit"]
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.label)
 
 
@@ -38,11 +38,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def gradients(loss: Any, input: Any, target: Any, **options: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
     xs = tuple(x.clone().requires_grad_() for x in leaves(input))
     value = loss(xs if len(xs) > 1 else xs[0], target, **options)
+    if not value.requires_grad:
+        return value, ()
     upstream = torch.linspace(-1, 2, value.numel(), dtype=value.dtype).reshape(value.shape)
     return value.detach(), torch.autograd.grad(value, xs, upstream)
 
 
 @every
+@pytest.mark.filterwarnings("ignore:.* is a metric")
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 def test_blocks_are_the_whole(case: Case, reduction: str, monkeypatch: pytest.MonkeyPatch) -> None:
     input, target = case.data(units=23)
@@ -110,6 +113,18 @@ def test_what_else_is_learnt_keeps_its_gradient(small: list[int]) -> None:
         torch.testing.assert_close(found, torch.full((20,), -0.1))
     finally:
         flow.registry.pop("scaled")
+
+
+@pytest.mark.filterwarnings("ignore:ZeroOneLoss is a metric")
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_what_has_no_gradient_has_none_by_blocks_either(small: list[int], reduction: str) -> None:
+    x = torch.linspace(-1, 3, 24)  # of which 6 are negative
+    loss = lossmith.ZeroOneLoss(reduction=reduction)
+    value = loss(x.clone().requires_grad_(), torch.ones(24))
+    assert small
+    assert not value.requires_grad
+    assert torch.equal(value, loss(x, torch.ones(24)))
+    assert float(value.sum()) == (0.25 if reduction == "mean" else 6)
 
 
 def test_nothing_is_written_to_the_input(small: list[int]) -> None:

@@ -1,15 +1,16 @@
 """`loss.linear` where there is nothing to count, where it refuses, and in half precision."""
 
 from functools import partial
-from math import nan
+from math import log, nan
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from lossmith import CrossEntropyLoss, DiceLoss, FocalLoss, GHMCLoss, LDAMLoss, NLLLoss, ZLoss
+from lossmith import CrossEntropyLoss, DiceLoss, FocalLoss, GHMCLoss, LDAMLoss, LikelihoodLoss, NLLLoss, ZLoss
 from lossmith import SoftCrossEntropyLoss as SoftLoss
 from lossmith.errors import DomainError, DtypeError, ParameterError, ShapeError
+from lossmith.flow import loss as flow
 from lossmith.kernels import linear as kernel
 from tests.kernels.linear_cases import (
     CLOSE,
@@ -171,6 +172,29 @@ def test_rows_that_weigh_nothing_count_as_they_do_elsewhere(normalizer):
     torch.testing.assert_close(loss.linear(hidden, weight, target, sample_weight=shares), wanted)
     target[1] = 99  # no class; it is not looked at
     torch.testing.assert_close(loss.linear(hidden, weight, target, sample_weight=shares), wanted)
+
+
+@reductions
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_count_of_mistakes_moves_nothing(reduction, compiled):
+    class RareLoss(LikelihoodLoss):
+        """``1[p < 1/4]``: no number to train with, one to add to those that are."""
+
+        def formula(self, logp, xp):
+            return xp.where(logp < log(0.25), xp.ones_like(logp), xp.zeros_like(logp))
+
+    try:
+        (hidden, weight), target = layer(bias=False), draw()
+        loss = RareLoss(reduction=reduction)
+        way = torch.compile(loss.linear, backend="eager", fullgraph=True) if compiled else loss.linear
+        want = loss(F.linear(hidden, weight), target)
+        assert 0 < float(want.detach().double().mean()) < (N if reduction == "sum" else 1)
+        xs = [x.detach().requires_grad_() for x in (hidden, weight)]
+        value = way(*xs, target)
+        torch.testing.assert_close(value.detach(), want.detach())
+        assert all(not g.any() for g in torch.autograd.grad(value.sum(), xs))
+    finally:
+        flow.registry.pop("rare")
 
 
 def test_a_target_that_changes_before_the_backward_pass_is_noticed():

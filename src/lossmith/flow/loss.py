@@ -27,7 +27,7 @@ from lossmith.flow.partial import Partial, SetPartial, divide, gather
 from lossmith.flow.units import Units, agree, at_least_float32, elements, one_library, one_tensor
 from lossmith.flow.weight import kept, sample_weights
 from lossmith.kernels import eager
-from lossmith.kernels.blocks import WORTH, LearntError, by_blocks
+from lossmith.kernels.blocks import WORTH, OtherGradientError, by_blocks
 
 if TYPE_CHECKING:
     from lossmith.flow.sum import WeightedSum
@@ -240,7 +240,7 @@ class Loss(Arithmetic, FromFunction, Parametrised):
 
         try:
             return by_blocks(block, x, len(x), beside)
-        except LearntError:
+        except OtherGradientError:
             return compute(inputs, target, units)
 
     def _weighed(self, inputs: tuple[Tensor, ...], ready: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:

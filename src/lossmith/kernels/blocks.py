@@ -18,8 +18,8 @@ WORTH = 2**18  # numbers from which on blocks are quicker
 Evaluate = Callable[[Tensor, Any], tuple[Tensor, Tensor | None]]
 
 
-class LearntError(Exception):
-    """Something else than the input wants a gradient, so this is no case for blocks."""
+class OtherGradientError(Exception):
+    """Gradients go elsewhere than to the input alone, or nowhere, so this is no case for blocks."""
 
 
 def by_blocks(evaluate: Evaluate, x: Tensor, count: int, beside: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor | None]:
@@ -27,7 +27,7 @@ def by_blocks(evaluate: Evaluate, x: Tensor, count: int, beside: Sequence[Tensor
 
     They are those of the rows, [N, *], or where evaluate returns one number for all of its rows, one for each block.
     `beside` are the other tensors that it reads, which must not change before the backward pass.
-    Raises `LearntError` where the values depend on another tensor that wants a gradient.
+    Raises `OtherGradientError` where `x` wants a gradient and the values have none, or another tensor has one of them.
     """
     weights: list[Tensor] = []
     wanted = x.requires_grad and torch.is_grad_enabled()
@@ -79,11 +79,10 @@ def _pass(
         with torch.set_grad_enabled(traced):
             block = x[rows].detach().requires_grad_(traced)
             value, weight = evaluate(block, rows)
-        if traced and k == 0 and others(value, block):
-            raise LearntError
+        if traced and k == 0 and (not value.requires_grad or others(value, block)):
+            raise OtherGradientError
         if slope is not None:
-            one = value.new_ones(()).expand_as(value)
-            (slope[rows],) = torch.autograd.grad(value, block, one, materialize_grads=True)
+            slope[rows] = eager.gradient(value, block, value.new_ones(()).expand_as(value))
         if k == 0:
             one_each = not value.dim()
             places = range(len(blocks)) if one_each else blocks

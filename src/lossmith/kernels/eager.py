@@ -68,6 +68,13 @@ def again(compute: Callable[[Tensor], Any], x: Tensor, grads: tuple[Tensor, ...]
     return found[0]
 
 
+def gradient(value: Tensor, x: Tensor, above: Tensor) -> Tensor:
+    """The gradient by `x`, with `above` that by `value`: 0 where `value` has none, as a count of mistakes."""
+    if not value.requires_grad:
+        return torch.zeros_like(x)
+    return torch.autograd.grad(value, x, above, materialize_grads=True)[0]
+
+
 def fresh(like: Tensor, shape: tuple[int, ...] | None = None, dtype: torch.dtype | None = None) -> Tensor:
     """An empty tensor beside `like`, contiguous, in huge pages where Linux has them to give.
 

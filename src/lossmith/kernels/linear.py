@@ -168,8 +168,7 @@ def _in_blocks(value: Value, z: Tensor, rows: slice, layer: Layer, costs: Tensor
                     "linear: the loss learns numbers of its own, and there are gradients by hidden, weight and bias "
                     "alone; call it on torch.nn.functional.linear(hidden, weight, bias)"
                 )
-            (gradient,) = torch.autograd.grad(cost, x, upstream[at].to(cost), materialize_grads=True)
-            block.copy_(gradient)
+            block.copy_(eager.gradient(cost, x, upstream[at].to(cost)))
 
 
 def _add_product(by_weight: Tensor, z: Tensor, h: Tensor) -> None:
