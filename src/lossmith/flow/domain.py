@@ -157,6 +157,10 @@ class NonZero(Domain):
     def outside(self, x: Tensor) -> Tensor:
         return (x == 0) | ~torch.isfinite(x)
 
+    def clean(self, x: Tensor) -> bool:
+        least, most = torch.aminmax(x.abs())
+        return bool(least > 0) and bool(most < math.inf)
+
     def sample(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
         return Interval(0.5, 4).sample(shape, generator)
 
@@ -172,6 +176,10 @@ class Signs(Domain):
 
     def outside(self, x: Tensor) -> Tensor:
         return (x != 1) & (x != -1)
+
+    def clean(self, x: Tensor) -> bool:
+        least, most = torch.aminmax(x.abs())  # quicker than a comparison
+        return bool(least == 1) and bool(most == 1)
 
     def sample(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
         return torch.randint(0, 2, tuple(shape), generator=generator).double() * 2 - 1

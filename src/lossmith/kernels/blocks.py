@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lossmith.kernels import eager
+from lossmith.kernels.select import ByBits
 
 BLOCK = 2**19  # numbers in a block, whose intermediate results are to stay in cache
 WORTH = 2**18  # numbers from which on blocks are quicker
@@ -76,7 +77,7 @@ def _pass(
     places: Sequence[Any] = blocks
     for k, rows in enumerate(blocks):
         traced = waits or (wanted and k == 0)
-        with torch.set_grad_enabled(traced):
+        with torch.set_grad_enabled(traced), ByBits():
             block = x[rows].detach().requires_grad_(traced)
             value, weight = evaluate(block, rows)
         if traced and k == 0 and (not value.requires_grad or others(value, block)):

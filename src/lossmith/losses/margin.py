@@ -1,5 +1,6 @@
 """Margin losses: a formula phi(m) of the margin m = target * input, for targets -1 and +1."""
 
+import math
 import warnings
 from typing import Any
 
@@ -36,6 +37,8 @@ class MarginLoss(LabelledLoss, family="margin"):
             warnings.warn(f"{type(self).__name__} is a metric: it has no gradient to train with", stacklevel=2)
         value = self.formula(target * inputs[0], ops_of(target).xp)
         costs, counts = self.binary_costs(value)
+        if isinstance(costs[1], float):  # no class counts more than another
+            return value, None
         positive = ops_of(value).cast(target > 0, value)
         return scaled(value, choose(positive, costs)), choose(positive, counts)
 
@@ -50,7 +53,8 @@ def _trains(x: Tensor) -> bool:
 
 def softplus(x: Any, xp: Any) -> Any:
     """log(1 + e^x) without overflow, and right at 0 in both derivatives, which abs(x) would lose."""
-    return xp.where(x > 0, x, xp.zeros_like(x)) + xp.log1p(xp.exp(xp.where(x > 0, -x, x)))
+    positive = x > 0
+    return xp.where(positive, x, xp.zeros_like(x)) + xp.log1p(xp.exp(xp.where(positive, -x, x)))
 
 
 def positive_part(x: Any, xp: Any) -> Any:
@@ -160,9 +164,8 @@ class ExponentialLoss(MarginLoss):
     claims = Claims(convex=True, calibrated=True)  # the slope of its tangent below -75, 4e32, is no Lipschitz constant
 
     def formula(self, m: Any, xp: Any) -> Any:
-        near = xp.where(m > -75, m, xp.zeros_like(m) - 75)
-        beyond = xp.where(m > -75, xp.zeros_like(m), -75 - m)
-        return xp.exp(-near) * (1 + beyond)
+        near = xp.clip(m, -75.0, math.inf)
+        return xp.exp(-near) * (1 + (near - m))
 
 
 class LogisticLoss(MarginLoss):

@@ -135,9 +135,8 @@ class HuberLoss(ResidualLoss):
     delta: float = param(default=1.0, gt=0, about="where the square turns into a line")
 
     def formula(self, r: Any, xp: Any) -> Any:
-        a, d = xp.abs(r), self.delta
-        near = xp.where(a < d, r, xp.zeros_like(r))  # the square of a far residual may overflow: never compute it
-        return xp.where(a < d, 0.5 * near * near, d * (a - 0.5 * d))
+        near = xp.clip(r, -self.delta, self.delta)  # the square of a far residual may overflow: it is not computed
+        return near * (r - 0.5 * near)
 
 
 class SmoothL1Loss(ResidualLoss):
@@ -161,11 +160,10 @@ class SmoothL1Loss(ResidualLoss):
     beta: float = param(default=1.0, ge=0, about="where the square turns into a line")
 
     def formula(self, r: Any, xp: Any) -> Any:
-        a = xp.abs(r)
         if self.beta == 0:
-            return a
-        near = xp.where(a < self.beta, r, xp.zeros_like(r))
-        return xp.where(a < self.beta, 0.5 * near * near / self.beta, a - 0.5 * self.beta)
+            return xp.abs(r)
+        near = xp.clip(r, -self.beta, self.beta)
+        return near / self.beta * (r - 0.5 * near)
 
 
 class LogCoshLoss(ResidualLoss):
@@ -187,10 +185,8 @@ class LogCoshLoss(ResidualLoss):
     claims = Claims(convex=True, lipschitz=1.0, symmetric=True, robust=True)
 
     def formula(self, r: Any, xp: Any) -> Any:
-        a = xp.abs(r)
-        near = xp.where(a < 1, r, xp.zeros_like(r))
-        far = xp.where(a < 1, xp.ones_like(r), a)
-        return xp.where(a < 1, 0.5 * xp.log1p(xp.sinh(near) ** 2), far + xp.log1p(xp.exp(-2 * far)) - math.log(2))
+        near = xp.clip(r, -20.0, 20.0)  # beyond it is a line, to the last digit of float64
+        return xp.log1p(2 * xp.sinh(near / 2) ** 2) + near / 20 * (r - near)
 
 
 class QuantileLoss(ResidualLoss):
@@ -289,12 +285,12 @@ class SMAPELoss(RelativeLoss):
     claims = Claims(bounded=2.0, robust=True)
 
     def formula(self, input: Any, target: Any, xp: Any) -> Any:
-        a, b, same = xp.abs(input), xp.abs(target), xp.sign(input) * xp.sign(target)
-        apart = (same < 0) | ((b == 0) & (a > 0))
-        size = xp.where(~apart & (a + b > 1.2e-38), a + b, xp.ones_like(a))
-        near = 2 * xp.abs(input - target) / size
-        far = 2 - 4 * b / size  # the same where the signs are, and its slope does not cancel far above the target
-        return xp.where(apart, 2 * xp.ones_like(a), xp.where((same > 0) & (a > 2 * b), far, near))
+        sign = xp.sign(2 * xp.sign(target) + xp.sign(input))  # the target's; of a target of 0 the input's
+        b, a = sign * target, sign * input
+        a = xp.where(a < 0, xp.zeros_like(a), a)  # of the other sign everything costs 2, as 0 does
+        size = xp.where(a + b > 1.2e-38, a + b, xp.ones_like(a))
+        near, far = 2 * xp.abs(a - b) / size, 2 - 4 * b / size
+        return xp.where(a > 2 * b, far, near)  # far above the target the slope of `near` cancels
 
 
 class MSLELoss(RelativeLoss):
@@ -319,8 +315,8 @@ class MSLELoss(RelativeLoss):
     target_domain = Interval(-1, open_low=True)
 
     def formula(self, input: Any, target: Any, xp: Any) -> Any:
-        low = input < target  # the ratio of the larger to the smaller: log1p of a number above 0 does not cancel
-        return xp.log1p(xp.where(low, target - input, input - target) / (1 + xp.where(low, input, target))) ** 2
+        smaller = xp.where(input < target, input, target)
+        return xp.log1p(xp.abs(input - target) / (1 + smaller)) ** 2  # log1p of a number above 0 does not cancel
 
 
 class PoissonNLLLoss(RelativeLoss):
