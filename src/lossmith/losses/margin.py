@@ -1,6 +1,5 @@
 """Margin losses: a formula phi(m) of the margin m = target * input, for targets -1 and +1."""
 
-import math
 import warnings
 from typing import Any
 
@@ -164,8 +163,10 @@ class ExponentialLoss(MarginLoss):
     claims = Claims(convex=True, calibrated=True)  # the slope of its tangent below -75, 4e32, is no Lipschitz constant
 
     def formula(self, m: Any, xp: Any) -> Any:
-        near = xp.clip(m, -75.0, math.inf)
-        return xp.exp(-near) * (1 + (near - m))
+        exact = m > -75
+        near = xp.where(exact, m, xp.zeros_like(m) - 75)
+        beyond = xp.where(exact, xp.zeros_like(m), -75 - m)
+        return xp.exp(-near) * (1 + beyond)
 
 
 class LogisticLoss(MarginLoss):

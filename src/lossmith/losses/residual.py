@@ -185,8 +185,10 @@ class LogCoshLoss(ResidualLoss):
     claims = Claims(convex=True, lipschitz=1.0, symmetric=True, robust=True)
 
     def formula(self, r: Any, xp: Any) -> Any:
-        near = xp.clip(r, -20.0, 20.0)  # beyond it is a line, to the last digit of float64
-        return xp.log1p(2 * xp.sinh(near / 2) ** 2) + near / 20 * (r - near)
+        a = xp.abs(r)
+        small = a < 1
+        near, far = xp.where(small, r, xp.zeros_like(r)), xp.where(small, xp.ones_like(r), a)
+        return xp.where(small, 0.5 * xp.log1p(xp.sinh(near) ** 2), far + xp.log1p(xp.exp(-2 * far)) - math.log(2))
 
 
 class QuantileLoss(ResidualLoss):
@@ -285,12 +287,12 @@ class SMAPELoss(RelativeLoss):
     claims = Claims(bounded=2.0, robust=True)
 
     def formula(self, input: Any, target: Any, xp: Any) -> Any:
-        sign = xp.sign(2 * xp.sign(target) + xp.sign(input))  # the target's; of a target of 0 the input's
-        b, a = sign * target, sign * input
-        a = xp.where(a < 0, xp.zeros_like(a), a)  # of the other sign everything costs 2, as 0 does
-        size = xp.where(a + b > 1.2e-38, a + b, xp.ones_like(a))
-        near, far = 2 * xp.abs(a - b) / size, 2 - 4 * b / size
-        return xp.where(a > 2 * b, far, near)  # far above the target the slope of `near` cancels
+        a, b, same = xp.abs(input), xp.abs(target), xp.sign(input) * xp.sign(target)
+        apart = (same < 0) | ((b == 0) & (a > 0))
+        size = xp.where(~apart & (a + b > 1.2e-38), a + b, xp.ones_like(a))
+        near = 2 * xp.abs(input - target) / size
+        far = 2 - 4 * b / size  # the same where the signs are, and its slope does not cancel far above the target
+        return xp.where(apart, 2 * xp.ones_like(a), xp.where((same > 0) & (a > 2 * b), far, near))
 
 
 class MSLELoss(RelativeLoss):
