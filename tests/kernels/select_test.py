@@ -1,10 +1,11 @@
-"""Selecting by bits: what torch.where and torch.clip give, and their gradients, to the last bit."""
+"""Selecting by bits: what torch.where gives, and its gradient, to the last bit."""
 
 from math import inf, nan
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from lossmith.kernels.blocks import by_blocks
 from lossmith.kernels.select import ByBits
@@ -59,20 +60,32 @@ def test_dtypes_that_meet_are_torchs_business():
     both(lambda x: torch.where(x > 0, x, torch.tensor(1)), x)
 
 
-@dtypes
-@pytest.mark.parametrize("ends", [(-1.0, 1.0), (-1, inf), (-inf, 0.5), (2.0, -2.0), (None, 1.0)])
-def test_clip(dtype, ends):
-    both(lambda x: torch.clip(x, *ends), torch.tensor(VALUES, dtype=dtype))
+def test_what_is_no_case_for_bits():
+    x = torch.tensor(VALUES)
+    both(lambda x: torch.where(x > 0, input=x, other=-x), x)
+    both(lambda x: torch.func.vmap(lambda one: torch.where(one > 0, one * one, -one))(x), x)
+    both(lambda x: torch.func.grad(lambda one: torch.where(one > 0, one * one, -one).sum())(x) * x, x)
+    both(lambda x: torch.where(x > 0, x, torch.complex(x, x).conj().imag), x)
+    both(lambda x: torch.complex(torch.where(x > 0, x, 0.5), x).conj().imag * x, x)
+    with pytest.raises(RuntimeError, match="overflow"), ByBits():
+        torch.where(x > 0, x, 1e39)
+    with pytest.raises(RuntimeError, match="boolean"), ByBits():
+        torch.where((x > 0).long(), x, 0.0)
 
 
-def test_clip_between_tensors():
-    x = torch.tensor(VALUES[:-1])
-    both(lambda x, y: torch.clip(x, y, y + 1), x, x.flip(0))
+def test_a_checkpoint_in_a_formula():
+    def evaluate(x: Tensor, rows: slice) -> tuple[Tensor, None]:
+        return checkpoint(lambda x: torch.where(x > 0, x * x, -x), x, use_reentrant=False), None
+
+    x = torch.tensor([-1.0, 2.0, 3.0], requires_grad=True)
+    value, _ = by_blocks(evaluate, x, 3)
+    (slope,) = torch.autograd.grad(value.sum(), x)
+    assert slope.tolist() == [-1, 4, 6]
 
 
 def test_a_formula_of_its_own_gradient():
     def slope(x: Tensor) -> Tensor:
-        value = torch.where(x > 1, x**3, torch.clip(x, 0.0, 0.75) ** 2) + x**2
+        value = torch.where(x > 1, x**3, x**4) + x**2
         return torch.autograd.grad(value.sum(), x, create_graph=True)[0]
 
     both(slope, torch.tensor([-0.5, 0.5, 0.8, 2.0, 3.0]))

@@ -158,6 +158,8 @@ class NonZero(Domain):
         return (x == 0) | ~torch.isfinite(x)
 
     def clean(self, x: Tensor) -> bool:
+        if x.dtype not in (torch.float32, torch.float64):
+            return super().clean(x)
         least, most = torch.aminmax(x.abs())
         return bool(least > 0) and bool(most < math.inf)
 
@@ -178,6 +180,8 @@ class Signs(Domain):
         return (x != 1) & (x != -1)
 
     def clean(self, x: Tensor) -> bool:
+        if x.dtype not in (torch.float32, torch.float64):  # some have no absolute value
+            return super().clean(x)
         least, most = torch.aminmax(x.abs())  # quicker than a comparison
         return bool(least == 1) and bool(most == 1)
 

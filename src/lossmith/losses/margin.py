@@ -10,6 +10,7 @@ from lossmith.arrays import ops_of
 from lossmith.flow.claim import Claims
 from lossmith.flow.domain import Signs
 from lossmith.flow.labelled import LabelledLoss, choose, scaled
+from lossmith.flow.loss import Input
 from lossmith.flow.units import Units
 
 
@@ -31,9 +32,12 @@ class MarginLoss(LabelledLoss, family="margin"):
         super().validate()
         self.check_alpha_is_a_share()
 
-    def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
-        if not self.differentiable and _trains(inputs[0]):
+    def arrange(self, input: Input, target: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Units]:
+        if not self.differentiable and _trains(input):
             warnings.warn(f"{type(self).__name__} is a metric: it has no gradient to train with", stacklevel=2)
+        return super().arrange(input, target)
+
+    def evaluate(self, inputs: tuple[Tensor, ...], target: Tensor, units: Units) -> tuple[Tensor, Tensor | None]:
         value = self.formula(target * inputs[0], ops_of(target).xp)
         costs, counts = self.binary_costs(value)
         if isinstance(costs[1], float):  # no class counts more than another
@@ -45,7 +49,7 @@ class MarginLoss(LabelledLoss, family="margin"):
         return target > 0
 
 
-def _trains(x: Tensor) -> bool:
+def _trains(x: Input) -> bool:
     """Whether a gradient is being asked for."""
     return isinstance(x, Tensor) and x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling()
 

@@ -135,8 +135,10 @@ class HuberLoss(ResidualLoss):
     delta: float = param(default=1.0, gt=0, about="where the square turns into a line")
 
     def formula(self, r: Any, xp: Any) -> Any:
-        near = xp.clip(r, -self.delta, self.delta)  # the square of a far residual may overflow: it is not computed
-        return near * (r - 0.5 * near)
+        a, d = xp.abs(r), self.delta
+        small = a < d
+        near = xp.where(small, r, xp.zeros_like(r))  # the square of a far residual may overflow: never compute it
+        return xp.where(small, 0.5 * near * near, d * (a - 0.5 * d))
 
 
 class SmoothL1Loss(ResidualLoss):
@@ -160,10 +162,12 @@ class SmoothL1Loss(ResidualLoss):
     beta: float = param(default=1.0, ge=0, about="where the square turns into a line")
 
     def formula(self, r: Any, xp: Any) -> Any:
+        a = xp.abs(r)
         if self.beta == 0:
-            return xp.abs(r)
-        near = xp.clip(r, -self.beta, self.beta)
-        return near / self.beta * (r - 0.5 * near)
+            return a
+        small = a < self.beta
+        near = xp.where(small, r, xp.zeros_like(r))
+        return xp.where(small, 0.5 * near * near / self.beta, a - 0.5 * self.beta)
 
 
 class LogCoshLoss(ResidualLoss):
@@ -317,8 +321,8 @@ class MSLELoss(RelativeLoss):
     target_domain = Interval(-1, open_low=True)
 
     def formula(self, input: Any, target: Any, xp: Any) -> Any:
-        smaller = xp.where(input < target, input, target)
-        return xp.log1p(xp.abs(input - target) / (1 + smaller)) ** 2  # log1p of a number above 0 does not cancel
+        low = input < target  # the ratio of the larger to the smaller: log1p of a number above 0 does not cancel
+        return xp.log1p(xp.where(low, target - input, input - target) / (1 + xp.where(low, input, target))) ** 2
 
 
 class PoissonNLLLoss(RelativeLoss):
