@@ -28,8 +28,9 @@ class ByBits(TorchFunctionMode):
 
 
 def _fits(mask: Any, *pair: Any) -> bool:
-    """Whether bits are all there is to it: plain tensors of one dtype, or one and a number. Not under a checkpoint, which
-    computes outside of this mode what it then compares.
+    """Whether bits are all there is to it: plain tensors of one dtype, or one and a number.
+
+    Not under a checkpoint, which computes outside of this mode what it then compares.
     """
     tensors = [x for x in pair if isinstance(x, Tensor)]
     plain = eager.fits(mask, *tensors) and eager.kept() and mask.dtype == torch.bool
