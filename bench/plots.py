@@ -3,14 +3,15 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from bench.report import Row, Timings
 
 SECONDS = 6.0  # for the turns of one case at one point
-COLOURS = ("#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#4d4d4d")  # Okabe and Ito
-MARKS = "os^vDPX"
+COLOURS = ("#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#4d4d4d", "#8c510a")  # Okabe, Ito, brown
+MARKS = "os^vDPX"  # one less: what has the colour of another has not its mark
 SETTINGS = {"svg.hashsalt": "lossmith", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10.0}
 
 
@@ -48,7 +49,7 @@ def picture(curve: Curve, found: dict[int, Timings], path: Path) -> None:
     cases = list(dict.fromkeys(row.case for timings in found.values() for row in timings.rows))
     with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an SVG needs no glyphs of ours
-        figure = Figure(figsize=(5.2 * len(cases), 7.0), layout="constrained")
+        figure = Figure(figsize=(6.6 * len(cases), 7.0), layout="constrained")
         figure.suptitle(curve.title)
         axes = figure.subplots(2, len(cases), sharex=True, squeeze=False)
         for column, case in enumerate(cases):
@@ -75,21 +76,20 @@ def _lines(case: str, found: dict[int, Timings]) -> dict[str, dict[int, Row]]:
 
 def _times(ax: Any, case: str, found: dict[int, Timings]) -> None:
     lines = _lines(case, found)
-    for k, (way, rows) in enumerate(lines.items()):
-        colour, mark = COLOURS[k % len(COLOURS)], MARKS[k % len(MARKS)]
+    for (way, rows), colour, mark in zip(lines.items(), cycle(COLOURS), cycle(MARKS), strict=False):
         ax.plot(list(rows), [1000 * row.seconds for row in rows.values()], color=colour, marker=mark, label=way)
     floors = {size: row.floor for rows in lines.values() for size, row in rows.items()}
     ax.plot(list(floors), [1000 * floor for floor in floors.values()], color="#4d4d4d", ls=":", label="floor")
     ax.set_yscale("log")
     ax.set_title(case)
     ax.set_ylabel("time of both passes, ms")
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 
 
 def _memories(ax: Any, case: str, found: dict[int, Timings]) -> None:
-    for k, (_, rows) in enumerate(_lines(case, found).items()):
+    for rows, colour, mark in zip(_lines(case, found).values(), cycle(COLOURS), cycle(MARKS), strict=False):
         known = {size: row.memory / 1e6 for size, row in rows.items() if row.memory is not None}
-        ax.plot(list(known), list(known.values()), color=COLOURS[k % len(COLOURS)], marker=MARKS[k % len(MARKS)])
+        ax.plot(list(known), list(known.values()), color=colour, marker=mark)
     ax.set_yscale("symlog", linthresh=1.0)  # nothing extra is drawn as nothing
     ax.set_ylim(bottom=0)
     ax.set_ylabel("extra memory, MB")
