@@ -15,6 +15,7 @@ from lossmith.kernels import linear as kernel
 from tests.kernels.linear_cases import (
     CLOSE,
     WEIGHT,
+    H,
     N,
     V,
     above,
@@ -67,6 +68,52 @@ def test_inputs_stay_and_a_second_backward_is_the_first(reduction, dtype):
     for x, (copy, version) in zip((*tensors, target), before, strict=True):
         assert torch.equal(x, copy)
         assert x._version == version
+
+
+def asked_for(monkeypatch):
+    """Where the tensors are that are asked for from now on."""
+    places, fresh = [], kernel.eager.fresh
+
+    def recorded(*given, **options):
+        x = fresh(*given, **options)
+        places.append(x.data_ptr())
+        return x
+
+    monkeypatch.setattr(kernel.eager, "fresh", recorded)
+    return places
+
+
+@pytest.mark.parametrize("retained", [True, False], ids=["retained", "last"])
+def test_the_last_backward_pass_asks_for_no_second_gradient(retained, monkeypatch):
+    tensors, target = [x.requires_grad_() for x in layer(dtype=torch.float32)], draw()
+    places = asked_for(monkeypatch)
+    value = fused(CrossEntropyLoss(), tensors, target)
+    before = set(places)
+    (2 * value).backward(retain_graph=retained)
+    assert all((x.grad.data_ptr() in before) is not retained for x in tensors)
+    found, expected = (
+        [x.grad for x in tensors],
+        torch.autograd.grad(2 * unfused(CrossEntropyLoss(), tensors, target), tensors),
+    )
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_what_a_hook_was_shown_stays():
+    """Hooks on saved tensors may keep what they pack, so not even the last pass scales it in place."""
+    packed = []
+
+    def pack(x):
+        if x.shape == (V, H):
+            packed.append((x, x.clone()))
+        return x
+
+    tensors, target = [x.requires_grad_() for x in layer(dtype=torch.float32)], draw()
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        value = fused(CrossEntropyLoss(), tensors, target)
+    (2 * value).backward()
+    assert packed
+    assert all(torch.equal(x, copy) for x, copy in packed)
 
 
 @reductions

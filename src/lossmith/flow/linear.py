@@ -62,7 +62,7 @@ class FusedLinear:
 
         The same number as ``loss(F.linear(hidden, weight, bias), target)``, for any loss of logits over classes
         (``link="softmax"``) that is one value per row, and for sums of such. Logits are made chunk by chunk and become
-        their own gradient while they are there: three matrix products as usual, and at most 64 MiB of logits at a time
+        their own gradient while they are there: three matrix products as usual, and at most 128 MiB of logits at a time
         on a CPU, 1 GiB on a GPU. Rows that are masked or ignored enter no product. ``reduction="none"`` takes a fourth
         one: the logits are made again in backward.
 

@@ -5,9 +5,7 @@ times. The kernels work in blocks that stay in the processor's cache. A compiler
 transforms need the plain expression.
 """
 
-import ctypes
 import functools
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-HUGE = 2**25  # bytes from which on glibc asks the system for every tensor anew
-PAGE, ADVICE = 4096, 14  # of Linux: MADV_HUGEPAGE
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+KEPT = 2**25  # bytes from which on glibc asks the system for every tensor anew
 
 
 def plain(x: Any) -> bool:
@@ -59,6 +55,12 @@ def once(*grads: Tensor) -> bool:
     return not torch.is_grad_enabled() and not any(_wrapped(g) for g in grads)
 
 
+def last() -> bool:
+    """In a backward pass, whether it is the last through its graph: what was saved may become the gradient."""
+    retained = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)  # as AOTAutograd asks
+    return retained is not None and not retained()
+
+
 def again(compute: Callable[[Tensor], Any], x: Tensor, grads: tuple[Tensor, ...]) -> Tensor:
     """The gradient by `x` of what `compute` makes of it by differentiable operations."""
     differentiated = torch.is_grad_enabled()
@@ -76,18 +78,9 @@ def gradient(value: Tensor, x: Tensor, above: Tensor) -> Tensor:
 
 
 def fresh(like: Tensor, shape: tuple[int, ...] | None = None, dtype: torch.dtype | None = None) -> Tensor:
-    """An empty tensor beside `like`, contiguous, in huge pages where Linux has them to give.
-
-    What is freshly allocated is handed out page by page as it is first written; for a tensor of logits that takes
-    longer than to fill it, unless the pages are large.
-    """
+    """An empty tensor beside `like`, contiguous."""
     _have_freed_memory_kept()
-    x = like.new_empty(like.shape if shape is None else shape, dtype=dtype)
-    if _LIBC is not None and x.device.type == "cpu" and x.nbytes >= HUGE:
-        start = -(-x.data_ptr() // PAGE) * PAGE
-        length = (x.data_ptr() + x.nbytes - start) // PAGE * PAGE
-        _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), ADVICE)  # advice: it may be declined
-    return x
+    return like.new_empty(like.shape if shape is None else shape, dtype=dtype)
 
 
 @functools.cache
@@ -96,4 +89,4 @@ def _have_freed_memory_kept() -> None:
 
     Until then it returns the memory of every block to the system, and a third of the time goes into getting it anew.
     """
-    torch.empty(HUGE - 2**16, dtype=torch.uint8, device="cpu")  # the largest that it learns from
+    torch.empty(KEPT - 2**16, dtype=torch.uint8, device="cpu")  # the largest that it learns from

@@ -17,7 +17,7 @@ from lossmith.errors import ParameterError
 from lossmith.kernels import eager
 from lossmith.kernels.blocks import others
 
-BUDGET = {"cpu": 64 * 2**20}  # bytes of logits in a chunk: as few chunks as memory allows, for each rereads the weight
+BUDGET = {"cpu": 128 * 2**20}  # bytes of logits in a chunk: as few chunks as memory allows, for each rereads the weight
 ON_DEVICE = 2**30  # elsewhere: some thousand rows keep the products busy
 EVEN = 64  # rows of which matrix products like multiples
 BLOCK = 2**20  # numbers in a block of a chunk, in which what is between logits and gradient stays in cache
@@ -72,17 +72,22 @@ class _Total(torch.autograd.Function):
         upstream = hidden.new_ones(len(hidden), dtype=torch.promote_types(hidden.dtype, torch.float32))
         found, grads = _through(value, hidden, Layer(weight, bias, bend, most), upstream, ctx.needs_input_grad[3:])
         ctx.save_for_backward(*grads)
+        ctx.own = eager.kept()  # what a hook on saved tensors was shown is not ours to change
         ctx.dtypes = [None if x is None else x.dtype for x in (hidden, weight, bias)]
         return found.sum()
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> Any:
         only_once(upstream)
-        scaled = (
-            None if x is None else torch.mul(x, upstream, out=eager.fresh(x, dtype=dtype))
-            for x, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        )
-        return None, None, None, *scaled
+        last = ctx.own and eager.last()
+
+        def scaled(x: Tensor, dtype: torch.dtype) -> Tensor:
+            # in place where nobody comes for it again: a second weight costs more to ask for than to compute
+            room = x if last and x.dtype == dtype else eager.fresh(x, dtype=dtype)
+            return torch.mul(x, upstream, out=room)
+
+        pairs = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        return None, None, None, *(None if x is None else scaled(x, dtype) for x, dtype in pairs)
 
 
 class _Values(torch.autograd.Function):
@@ -133,7 +138,7 @@ def _through(
         for x, needed in zip(sized, needs, strict=True)
     ]
     by_hidden, by_weight, by_bias = grads
-    if by_weight is not None:
+    if by_weight is not None and not len(hidden):
         by_weight.zero_()
     if by_bias is not None:
         by_bias.zero_()
@@ -146,7 +151,7 @@ def _through(
         if by_hidden is not None:
             torch.mm(z, layer.weight, out=by_hidden[rows])
         if by_weight is not None:
-            _add_product(by_weight, z, h)
+            _add_product(by_weight, z, h, rows.start == 0)
         if by_bias is not None:
             by_bias += z.sum(0, dtype=wide)
     return costs, grads
@@ -171,10 +176,15 @@ def _in_blocks(value: Value, z: Tensor, rows: slice, layer: Layer, costs: Tensor
             block.copy_(eager.gradient(cost, x, upstream[at].to(cost)))
 
 
-def _add_product(by_weight: Tensor, z: Tensor, h: Tensor) -> None:
-    """Sums over chunks are kept in float32: in half precision each would lose what is small against it."""
+def _add_product(by_weight: Tensor, z: Tensor, h: Tensor, first: bool) -> None:
+    """Sums over chunks are kept in float32: in half precision each would lose what is small against it.
+
+    The first chunk writes what the others add to, so that nothing has to be filled with zeros before.
+    """
     if by_weight.dtype == z.dtype:
-        by_weight.addmm_(z.t(), h)
+        by_weight.addmm_(z.t(), h, beta=0 if first else 1)
+    elif first:
+        by_weight.copy_(z.t() @ h)
     else:
         by_weight += z.t() @ h
 
