@@ -176,12 +176,15 @@ class _Pictures(NamedTuple):
 
 def _sums(pictures: _Pictures, size: Size, whole: Tensor | None) -> Tensor:
     """The counts; the probabilities are left in `whole`, where there is one."""
-    parts = []
-    for block, out in zip(pictures.blocks(size), _cut(whole, size), strict=False):
-        parts.append(block.counted(block.probability(out)))
     samples, classes, pixels = pictures.z.shape
     shape = samples, max(-(-pixels // size[1]), 1), classes
-    tp, one, two = (torch.cat(part).view(shape).sum(1, dtype=torch.float64) for part in zip(*parts, strict=True))
+    # in one tensor made before: a small one kept from each block would part the room that the next one wants whole
+    counts, row = pictures.labels.new_empty((3, shape[0] * shape[1], classes)), 0
+    for block, out in zip(pictures.blocks(size), _cut(whole, size), strict=False):
+        for count, found in zip(counts, block.counted(block.probability(out)), strict=True):
+            count[row : row + len(found)] = found
+        row += len(block.z)
+    tp, one, two = counts.view(3, *shape).sum(2, dtype=torch.float64)
     total = torch.stack([tp, one - two, two] if pictures.squared else [tp, one - tp, two - tp])
     return total.clamp_(min=0.0).to(pictures.labels.dtype)  # rounding leaves no negative count
 
