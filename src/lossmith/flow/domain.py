@@ -7,7 +7,7 @@ and documentation are read from it.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -145,11 +145,23 @@ class Presence(Interval):
         return 0.0
 
 
+class _OfSize(Domain):
+    """Numbers of which the absolute value says whether they are legal."""
+
+    sizes: ClassVar[Interval]
+
+    def clean(self, x: Tensor) -> bool:
+        if x.dtype not in (torch.float32, torch.float64):  # some have no absolute value
+            return super().clean(x)
+        return self.sizes.clean(x.abs())
+
+
 @dataclass(frozen=True)
-class NonZero(Domain):
+class NonZero(_OfSize):
     """Finite numbers other than 0: what a relative error divides by."""
 
     neutral: float = 1.0
+    sizes = Interval(0, open_low=True)
 
     def describe(self) -> str:
         return "finite and not 0 (mask those units, or use SMAPELoss)"
@@ -157,33 +169,22 @@ class NonZero(Domain):
     def outside(self, x: Tensor) -> Tensor:
         return (x == 0) | ~torch.isfinite(x)
 
-    def clean(self, x: Tensor) -> bool:
-        if x.dtype not in (torch.float32, torch.float64):
-            return super().clean(x)
-        least, most = torch.aminmax(x.abs())
-        return bool(least > 0) and bool(most < math.inf)
-
     def sample(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
         return Interval(0.5, 4).sample(shape, generator)
 
 
 @dataclass(frozen=True)
-class Signs(Domain):
+class Signs(_OfSize):
     """The labels -1 and +1 of a margin loss."""
 
     neutral: float = 1.0
+    sizes = Interval(1, 1)
 
     def describe(self) -> str:
         return "-1 or 1 (from 0/1 labels: 2 * target - 1)"
 
     def outside(self, x: Tensor) -> Tensor:
         return (x != 1) & (x != -1)
-
-    def clean(self, x: Tensor) -> bool:
-        if x.dtype not in (torch.float32, torch.float64):  # some have no absolute value
-            return super().clean(x)
-        least, most = torch.aminmax(x.abs())  # quicker than a comparison
-        return bool(least == 1) and bool(most == 1)
 
     def sample(self, shape: Sequence[int], generator: torch.Generator) -> Tensor:
         return torch.randint(0, 2, tuple(shape), generator=generator).double() * 2 - 1

@@ -13,8 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-KEPT = 2**25  # bytes from which on glibc asks the system for every tensor anew
-
 
 def plain(x: Any) -> bool:
     """Whether `x` is a tensor with values of its own: not traced, not wrapped by a transform, not a subclass."""
@@ -78,7 +76,7 @@ def gradient(value: Tensor, x: Tensor, above: Tensor) -> Tensor:
 
 
 def fresh(like: Tensor, shape: tuple[int, ...] | None = None, dtype: torch.dtype | None = None) -> Tensor:
-    """An empty tensor beside `like`, contiguous."""
+    """An empty tensor beside `like`, contiguous; from the first on, what blocks free is kept for the next."""
     _have_freed_memory_kept()
     return like.new_empty(like.shape if shape is None else shape, dtype=dtype)
 
@@ -89,4 +87,4 @@ def _have_freed_memory_kept() -> None:
 
     Until then it returns the memory of every block to the system, and a third of the time goes into getting it anew.
     """
-    torch.empty(KEPT - 2**16, dtype=torch.uint8, device="cpu")  # the largest that it learns from
+    torch.empty(2**25 - 2**16, dtype=torch.uint8, device="cpu")  # the largest that it learns from

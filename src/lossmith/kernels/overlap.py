@@ -179,12 +179,11 @@ def _sums(pictures: _Pictures, size: Size, whole: Tensor | None) -> Tensor:
     samples, classes, pixels = pictures.z.shape
     shape = samples, max(-(-pixels // size[1]), 1), classes
     # in one tensor made before: a small one kept from each block would part the room that the next one wants whole
-    counts, row = pictures.labels.new_empty((3, shape[0] * shape[1], classes)), 0
+    counts, row = pictures.labels.new_empty((3, shape[0] * shape[1], classes), dtype=torch.float64), 0
     for block, out in zip(pictures.blocks(size), _cut(whole, size), strict=False):
-        for count, found in zip(counts, block.counted(block.probability(out)), strict=True):
-            count[row : row + len(found)] = found
+        counts[:, row : row + len(block.z)] = torch.stack(block.counted(block.probability(out)))
         row += len(block.z)
-    tp, one, two = counts.view(3, *shape).sum(2, dtype=torch.float64)
+    tp, one, two = counts.view(3, *shape).sum(2)
     total = torch.stack([tp, one - two, two] if pictures.squared else [tp, one - tp, two - tp])
     return total.clamp_(min=0.0).to(pictures.labels.dtype)  # rounding leaves no negative count
 
